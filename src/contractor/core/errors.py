@@ -1,0 +1,101 @@
+"""One hierarchy of errors: message, details, hint; and the table of outcomes and exit codes.
+
+An error is built from facts where it is known; only `cli/main.py` makes text of it.
+The outcome says whose turn it is: see the table in ARCHITECTURE.md.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+
+class Outcome(str, Enum):
+    """How a build or a step ended. The value is what events, records and `--json` print."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    NOT_REPRODUCIBLE = "not-reproducible"
+    OUT_OF_LIMITS = "out-of-limits"
+    UNAVAILABLE = "unavailable"
+    BROKEN = "broken"
+    ABORTED = "aborted"
+
+
+EXIT_CODES: dict[Outcome, int] = {
+    Outcome.SUCCEEDED: 0,
+    Outcome.FAILED: 1,
+    Outcome.REJECTED: 2,
+    Outcome.NOT_REPRODUCIBLE: 3,
+    Outcome.OUT_OF_LIMITS: 4,
+    Outcome.UNAVAILABLE: 5,
+    Outcome.BROKEN: 6,
+    Outcome.ABORTED: 130,
+}
+
+
+class ContractorError(Exception):
+    """An error that names the place, the reason and the way out.
+
+    message: one sentence without a full stop; details: further lines; hint: what to do next.
+    """
+
+    outcome: ClassVar[Outcome] = Outcome.BROKEN
+
+    def __init__(self, message: str, *, details: tuple[str, ...] = (), hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+        self.hint = hint
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.outcome]
+
+
+class Failed(ContractorError):
+    """A step's command said no: the project's author acts."""
+
+    outcome = Outcome.FAILED
+
+
+class Rejected(ContractorError):
+    """A bad specification, parameter or input, or an output that was not declared."""
+
+    outcome = Outcome.REJECTED
+
+
+class NotReproducible(ContractorError):
+    """The same plan gave other bytes."""
+
+    outcome = Outcome.NOT_REPRODUCIBLE
+
+
+class OutOfLimits(ContractorError):
+    """The plan's own time, memory, disk, process, file or log limit was reached."""
+
+    outcome = Outcome.OUT_OF_LIMITS
+
+
+class Unavailable(ContractorError):
+    """This machine cannot isolate as asked, or lacks a capability."""
+
+    outcome = Outcome.UNAVAILABLE
+
+
+class Broken(ContractorError):
+    """The sandbox, the store, the network or a mirror failed: not the author's fault."""
+
+    outcome = Outcome.BROKEN
+
+
+class Aborted(ContractorError):
+    """Someone asked for it to stop."""
+
+    outcome = Outcome.ABORTED
+
+
+ERRORS_BY_OUTCOME: dict[Outcome, type[ContractorError]] = {
+    kind.outcome: kind for kind in (Failed, Rejected, NotReproducible, OutOfLimits, Unavailable, Broken, Aborted)
+}

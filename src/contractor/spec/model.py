@@ -1,0 +1,171 @@
+"""A build specification as values: one frozen class an action, and what surrounds them.
+
+`load_spec` is the only maker of these; everything here has been checked. Sizes are bytes, times seconds.
+"""
+
+from __future__ import annotations
+
+from contractor.core.values import Value
+
+ARTIFACT_FORMATS = ("tar.zst", "tar", "squashfs", "directory")
+
+
+class Place(Value):
+    """Where in which file something was written; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Limits(Value):
+    """What a step may use, and a build where it says so. 0 means no limit (only for time and memory)."""
+
+    time: float = 1800.0  # of one step
+    memory: int = 4 << 30  # of one step
+    disk: int = 10 << 30  # of the build: workspace and layers together
+    processes: int = 2000
+    log: int = 100 << 20  # of the build
+    file_size: int = 4 << 30  # of one file; written `file-size`
+    files: int = 1_000_000  # of the build: how many
+
+
+class EmptyWorkspace(Value, tag="empty-workspace"):
+    keep: tuple[str, ...] = ()  # globs of what stays
+
+
+class CreateArtifact(Value, tag="create-artifact"):
+    name: str
+    files: tuple[str, ...] = ("**",)
+    format: str = "tar.zst"
+    epoch: int | None = None
+
+
+class UnpackArtifact(Value, tag="unpack-artifact"):
+    """Exactly one of name and digest is given."""
+
+    name: str = ""
+    digest: str = ""
+    to: str = "."
+
+
+class CreateSystree(Value, tag="create-systree"):
+    """Exactly one of artifact (a name, or a digest) and base is given."""
+
+    artifact: str = ""
+    base: str = ""
+
+
+class Debootstrap(Value, tag="debootstrap"):
+    suite: str
+    mirror: str = ""  # empty: the public Debian mirror
+    variant: str = "minbase"
+    include: tuple[str, ...] = ()
+    arch: str = ""  # empty: the build's
+
+
+class Apt(Value, tag="apt"):
+    packages: tuple[str, ...]
+    update: bool = True
+    recommends: bool = False
+
+
+class Shell(Value, tag="shell"):
+    script: str
+
+
+class Source(Value, tag="source"):
+    """Exactly one of path, git and url is given; git goes with ref, url with sha256."""
+
+    path: str = ""
+    git: str = ""
+    ref: str = ""
+    url: str = ""
+    sha256: str = ""
+    to: str = "."
+
+
+class Fetch(Value, tag="fetch"):
+    url: str
+    sha256: str
+    to: str = ""  # empty: the last part of the URL's path
+
+
+class Pipeline(Value, tag="pipeline"):
+    name: str
+    parameters: dict[str, str] = {}
+
+
+class Custom(Value, tag="custom"):
+    name: str
+    args: dict[str, str | int | bool | list[str]] = {}
+
+
+AnyAction = (
+    EmptyWorkspace
+    | CreateArtifact
+    | UnpackArtifact
+    | CreateSystree
+    | Debootstrap
+    | Apt
+    | Shell
+    | Source
+    | Fetch
+    | Pipeline
+    | Custom
+)
+
+
+class Condition(Value):
+    """`if: {NAME: value}`: the step runs when each named parameter or matrix value is one of these."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+class Step(Value):
+    """One step; name is what people see, always set (made from the action when not given)."""
+
+    action: AnyAction
+    name: str
+    place: Place
+    env: dict[str, str] = {}
+    limits: Limits = Limits()  # the build's, with this step's own on top; `timeout` is limits.time
+    conditions: tuple[Condition, ...] = ()
+    diagnostics: tuple[str, ...] = ()
+    network: tuple[str, ...] = ()  # hosts, `host` or `host:port`; only shell and custom
+    secrets: tuple[str, ...] = ()
+
+
+class Parameter(Value):
+    """type is string, list, integer or boolean; a list's value travels as its items joined by a space."""
+
+    name: str
+    type: str = "string"
+    default: str | None = None  # None: must be given
+    help: str = ""
+    choices: tuple[str, ...] = ()
+
+
+class BuildSpec(Value):
+    name: str
+    steps: tuple[Step, ...]  # source (when given) is the first; pipelines are still steps of kind Pipeline
+    summary: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    matrix: dict[str, tuple[str, ...]] = {}
+    pipelines: dict[str, PipelineSpec] = {}
+    limits: Limits = Limits()
+    diagnostics: tuple[str, ...] = ()
+    epoch: int | None = None
+    file: str = "contractor.yaml"
+
+
+class PipelineSpec(Value):
+    """Steps under a name, with parameters of their own."""
+
+    name: str
+    steps: tuple[Step, ...]
+    parameters: tuple[Parameter, ...] = ()
