@@ -6,11 +6,11 @@ The outcome says whose turn it is: see the table in ARCHITECTURE.md.
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import ClassVar
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """How a build or a step ended. The value is what events, records and `--json` print."""
 
     SUCCEEDED = "succeeded"

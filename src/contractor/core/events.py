@@ -15,7 +15,7 @@ from contractor.core.values import Value
 VERSION = 1
 
 
-class StepInfo(Value):
+class StepInfo(Value, frozen=True):
     """A step as the plan shows it: its place and network are the action table's words."""
 
     name: str
@@ -25,7 +25,7 @@ class StepInfo(Value):
     key: str
 
 
-class ArtifactInfo(Value):
+class ArtifactInfo(Value, frozen=True):
     """A finished artifact: digest is the sha256 of the uncompressed archive, size its bytes."""
 
     name: str
@@ -37,14 +37,14 @@ class ArtifactInfo(Value):
     path: str = ""  # where it was copied to, with -o
 
 
-class Event(Value, tag_field="event", kw_only=True):
+class Event(Value, frozen=True, tag_field="event", kw_only=True):
     """The base: when it happened, and in which build. A base's build runs inside another's, with its own id."""
 
     at: float
     build: str
 
 
-class BuildStarted(Event, tag="build-started"):
+class BuildStarted(Event, frozen=True, tag="build-started"):
     name: str
     arch: str
     plan: str  # the plan's digest
@@ -55,24 +55,24 @@ class BuildStarted(Event, tag="build-started"):
     record: str = ""  # the folder of the record and the log
 
 
-class StepStarted(Event, tag="step-started"):
+class StepStarted(Event, frozen=True, tag="step-started"):
     step: int  # index in BuildStarted.steps
     reason: str = ""  # why it runs
 
 
-class StepCached(Event, tag="step-cached"):
+class StepCached(Event, frozen=True, tag="step-cached"):
     step: int
     reason: str = ""
 
 
-class StepOutput(Event, tag="step-output"):
+class StepOutput(Event, frozen=True, tag="step-output"):
     """Bytes that a step wrote, as they came (base64 in JSON); may begin or end inside a character."""
 
     step: int
     data: bytes
 
 
-class StepFetched(Event, tag="step-fetched"):
+class StepFetched(Event, frozen=True, tag="step-fetched"):
     """A request of a step passed the proxy, or was refused by it."""
 
     step: int
@@ -85,19 +85,19 @@ class StepFetched(Event, tag="step-fetched"):
     reason: str = ""
 
 
-class StepFinished(Event, tag="step-finished"):
+class StepFinished(Event, frozen=True, tag="step-finished"):
     step: int
     outcome: Outcome
     seconds: float
     message: str = ""
 
 
-class ArtifactStored(Event, tag="artifact-stored"):
+class ArtifactStored(Event, frozen=True, tag="artifact-stored"):
     step: int
     artifact: ArtifactInfo
 
 
-class Notice(Event, tag="notice"):
+class Notice(Event, frozen=True, tag="notice"):
     """Something that a person should know: a limit that is only watched, a wait and what it waits for."""
 
     text: str
@@ -105,7 +105,7 @@ class Notice(Event, tag="notice"):
     step: int = -1
 
 
-class BuildFinished(Event, tag="build-finished"):
+class BuildFinished(Event, frozen=True, tag="build-finished"):
     outcome: Outcome
     seconds: float
     artifacts: tuple[ArtifactInfo, ...] = ()
@@ -144,4 +144,5 @@ class Decoder:
         prefix = b'{"v":%d,' % VERSION
         if not line.startswith(prefix):
             raise ValueError(f"not an event of version {VERSION}: {line[:60]!r}")
-        return self._decoder.decode(b"{" + line[len(prefix) :])
+        event: AnyEvent = self._decoder.decode(b"{" + line[len(prefix) :])
+        return event

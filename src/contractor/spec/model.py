@@ -10,7 +10,7 @@ from contractor.core.values import Value
 ARTIFACT_FORMATS = ("tar.zst", "tar", "squashfs", "directory")
 
 
-class Place(Value):
+class Place(Value, frozen=True):
     """Where in which file something was written; line and column count from 1."""
 
     file: str
@@ -21,7 +21,7 @@ class Place(Value):
         return f"{self.file}:{self.line}:{self.column}"
 
 
-class Limits(Value):
+class Limits(Value, frozen=True):
     """What a step may use, and a build where it says so. 0 means no limit (only for time and memory)."""
 
     time: float = 1800.0  # of one step
@@ -33,18 +33,18 @@ class Limits(Value):
     files: int = 1_000_000  # of the build: how many
 
 
-class EmptyWorkspace(Value, tag="empty-workspace"):
+class EmptyWorkspace(Value, frozen=True, tag="empty-workspace"):
     keep: tuple[str, ...] = ()  # globs of what stays
 
 
-class CreateArtifact(Value, tag="create-artifact"):
+class CreateArtifact(Value, frozen=True, tag="create-artifact"):
     name: str
     files: tuple[str, ...] = ("**",)
     format: str = "tar.zst"
     epoch: int | None = None
 
 
-class UnpackArtifact(Value, tag="unpack-artifact"):
+class UnpackArtifact(Value, frozen=True, tag="unpack-artifact"):
     """Exactly one of name and digest is given."""
 
     name: str = ""
@@ -52,14 +52,14 @@ class UnpackArtifact(Value, tag="unpack-artifact"):
     to: str = "."
 
 
-class CreateSystree(Value, tag="create-systree"):
+class CreateSystree(Value, frozen=True, tag="create-systree"):
     """Exactly one of artifact (a name, or a digest) and base is given."""
 
     artifact: str = ""
     base: str = ""
 
 
-class Debootstrap(Value, tag="debootstrap"):
+class Debootstrap(Value, frozen=True, tag="debootstrap"):
     suite: str
     mirror: str = ""  # empty: the public Debian mirror
     variant: str = "minbase"
@@ -67,17 +67,17 @@ class Debootstrap(Value, tag="debootstrap"):
     arch: str = ""  # empty: the build's
 
 
-class Apt(Value, tag="apt"):
+class Apt(Value, frozen=True, tag="apt"):
     packages: tuple[str, ...]
     update: bool = True
     recommends: bool = False
 
 
-class Shell(Value, tag="shell"):
+class Shell(Value, frozen=True, tag="shell"):
     script: str
 
 
-class Source(Value, tag="source"):
+class Source(Value, frozen=True, tag="source"):
     """Exactly one of path, git and url is given; git goes with ref, url with sha256."""
 
     path: str = ""
@@ -88,18 +88,18 @@ class Source(Value, tag="source"):
     to: str = "."
 
 
-class Fetch(Value, tag="fetch"):
+class Fetch(Value, frozen=True, tag="fetch"):
     url: str
     sha256: str
     to: str = ""  # empty: the last part of the URL's path
 
 
-class Pipeline(Value, tag="pipeline"):
+class Pipeline(Value, frozen=True, tag="pipeline"):
     name: str
     parameters: dict[str, str] = {}
 
 
-class Custom(Value, tag="custom"):
+class Custom(Value, frozen=True, tag="custom"):
     name: str
     args: dict[str, str | int | bool | list[str]] = {}
 
@@ -119,14 +119,14 @@ AnyAction = (
 )
 
 
-class Condition(Value):
+class Condition(Value, frozen=True):
     """`if: {NAME: value}`: the step runs when each named parameter or matrix value is one of these."""
 
     name: str
     values: tuple[str, ...]
 
 
-class Step(Value):
+class Step(Value, frozen=True):
     """One step; name is what people see, always set (made from the action when not given)."""
 
     action: AnyAction
@@ -140,7 +140,7 @@ class Step(Value):
     secrets: tuple[str, ...] = ()
 
 
-class Parameter(Value):
+class Parameter(Value, frozen=True):
     """type is string, list, integer or boolean; a list's value travels as its items joined by a space."""
 
     name: str
@@ -150,7 +150,7 @@ class Parameter(Value):
     choices: tuple[str, ...] = ()
 
 
-class BuildSpec(Value):
+class BuildSpec(Value, frozen=True):
     name: str
     steps: tuple[Step, ...]  # source (when given) is the first; pipelines are still steps of kind Pipeline
     summary: str = ""
@@ -163,7 +163,7 @@ class BuildSpec(Value):
     file: str = "contractor.yaml"
 
 
-class PipelineSpec(Value):
+class PipelineSpec(Value, frozen=True):
     """Steps under a name, with parameters of their own."""
 
     name: str

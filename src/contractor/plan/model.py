@@ -1,0 +1,84 @@
+"""A plan: what will run, in order, each action with its key. Values only: printable, hashable, JSON-able.
+
+Nothing in a plan names a place on this host: trees, states and artifacts are named by action keys and digests, so
+the same plan runs on a laptop, in a VM and on a farm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from contractor.core import digest
+from contractor.core.values import Value
+from contractor.spec.model import Limits, Step
+
+
+class Facts(Value, frozen=True):
+    """What planning must know of the world; gathered once, before it.
+
+    sources: the digest (path, url) or commit (git) of each source step, by its position in the list of resolved
+    steps. customs: the digest of each custom action's executable. ids: "range", or "one" where files can have no owners.
+    """
+
+    arch: str
+    epoch: int
+    epoch_origin: str
+    ids: str = "range"
+    parameters: dict[str, str] = {}
+    matrix: dict[str, str] = {}
+    sources: dict[int, str] = {}
+    customs: dict[str, str] = {}
+
+
+class Action(Value, frozen=True):
+    """One step, ready to run.
+
+    inputs: what the key is made of, by field (kept with the result: it answers "why did this run again?").
+    layers: the system tree below it, bottom first, each named by the key of the action that made it.
+    before, after: the keys of the workspace's state; empty is an empty workspace.
+    """
+
+    kind: str
+    step: Step
+    key: str
+    inputs: dict[str, Any]
+    env: dict[str, str]
+    hosts: tuple[str, ...]
+    layers: tuple[str, ...]
+    before: str
+    after: str
+    artifact: str = ""  # the key of the create-artifact action that it reads, or a digest
+    arch: str = ""
+
+
+class Plan(Value, frozen=True):
+    """A build's actions, after those of the bases that it needs."""
+
+    name: str
+    arch: str
+    epoch: int
+    epoch_origin: str
+    parameters: dict[str, str]
+    matrix: dict[str, str]
+    actions: tuple[Action, ...]
+    limits: Limits
+    diagnostics: tuple[str, ...] = ()
+    bases: dict[str, Plan] = {}
+    skipped: tuple[tuple[str, str], ...] = ()  # name of a step and why it is not in the plan
+    file: str = ""
+
+    @property
+    def digest(self) -> str:
+        """What a bug report quotes."""
+        return digest.of_bytes(encode(self))
+
+
+def encode(plan: Plan) -> bytes:
+    """Canonical JSON."""
+    return digest.canonical(plan)
+
+
+def decode(data: bytes) -> Plan:
+    return msgspec.json.decode(data, type=Plan)

@@ -1,0 +1,134 @@
+"""The only module that starts programs.
+
+`start` forks one with exactly the descriptors, environment and set-up that are asked for (the namespace helper and
+bwrap need that); `run` is for short tools of the host, with bounded time and output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from contractor.core.errors import Broken, Unavailable
+from contractor.core.values import Value
+
+HOST_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
+_OUTPUT_MAX = 64 << 20  # bytes of a host tool's output
+
+
+def which(name: str) -> str | None:
+    """Where a tool of the host is, on a fixed path: what the user's PATH says must not choose what we trust."""
+    for folder in HOST_PATH.split(":"):
+        path = f"{folder}/{name}"
+        if os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def require_tool(name: str, package: str) -> str:
+    """The path of a host tool, or Unavailable with the package that has it."""
+    path = which(name)
+    if path is None:
+        raise Unavailable(f"the program {name} is not installed", hint=f"sudo apt-get install {package}")
+    return path
+
+
+def start(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    output: int,
+    keep: Sequence[int] = (),
+    prepare: Callable[[], None] | None = None,
+) -> int:
+    """Fork and exec; returns the pid. Its standard input is empty, its output and error go to the descriptor `output`.
+
+    keep: descriptors that it inherits under the same numbers; every other one is closed. prepare runs in the child
+    just before exec; when it raises, the child writes the error to its output and ends with 125.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        if prepare is not None:
+            prepare()
+        _close_all_but(sorted(keep))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(argv[0], list(argv), dict(env))
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.write(2, f"contractor: cannot start {argv[0]}: {error}\n".encode())
+    finally:
+        os._exit(125)
+
+
+def _close_all_but(keep: Sequence[int]) -> None:
+    low = 3
+    for fd in keep:
+        os.closerange(low, fd)
+        os.set_inheritable(fd, True)
+        low = fd + 1
+    os.closerange(low, 65536)
+
+
+class Completed(Value, frozen=True):
+    code: int  # 128 + signal when one killed it
+    output: bytes  # standard output and error, in the order in which they came
+
+
+def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout: float = 60.0) -> Completed:
+    """Run a tool of the host to its end, in an environment made from nothing; Broken when it takes longer (seconds)."""
+    read, write = os.pipe()
+    try:
+        full = {"PATH": HOST_PATH, "LC_ALL": "C.UTF-8", **(env or {})}
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, write, 1),
+            (os.POSIX_SPAWN_DUP2, write, 2),
+        ]
+        pid = os.posix_spawn(argv[0], list(argv), full, file_actions=actions)
+    except OSError as error:
+        os.close(read)
+        raise Unavailable(f"cannot start {argv[0]}: {error.strerror}") from error
+    finally:
+        os.close(write)
+    try:
+        output = _drain(pid, read, time.monotonic() + timeout, argv[0])
+    finally:
+        os.close(read)
+    return Completed(wait(pid), output)
+
+
+def _drain(pid: int, read: int, deadline: float, name: str) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0 or size > _OUTPUT_MAX:
+            os.kill(pid, signal.SIGKILL)
+            wait(pid)
+            why = "did not end in time" if left <= 0 else f"wrote more than {_OUTPUT_MAX} bytes"
+            raise Broken(f"{name} {why}", hint="run it by hand to see what it waits for")
+        if select.select([read], [], [], left)[0]:
+            data = os.read(read, 1 << 16)
+            if not data:
+                return b"".join(parts)
+            parts.append(data)
+            size += len(data)
+
+
+def wait(pid: int) -> int:
+    """Wait for a child; its exit code, 128 + signal when one killed it."""
+    status = os.waitpid(pid, 0)[1]
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code

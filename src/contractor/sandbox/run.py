@@ -1,0 +1,189 @@
+"""Running a step, seen from both sides: the caller, who reads its output, and the supervisor, who watches and kills.
+
+The output goes by a pipe straight from the step to the caller, never through the supervisor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from contractor.core.errors import Broken, OutOfLimits
+from contractor.sandbox import bwrap
+from contractor.sandbox.channel import close_all
+from contractor.sandbox.memory import MemoryGroup
+from contractor.sandbox.namespace import Inside, Supervisor
+from contractor.sandbox.spec import Exit, SandboxSpec
+from contractor.sandbox.watch import INTERVAL, Usage, Watch
+
+_PIPE_SIZE = 1 << 20  # bytes; the largest that an ordinary user may ask for
+_READ = 1 << 18
+_END_WAIT = 10.0  # seconds that a killed sandbox may take to end
+_LIMIT_CODE = 128 + 25  # SIGXFSZ
+
+
+class Caller:
+    """What the caller does while a step runs. on_output may raise OutOfLimits (the log's limit) to end the step."""
+
+    def __init__(
+        self,
+        on_output: Callable[[bytes], None],
+        on_listener: Callable[[socket.socket], None] | None = None,
+        tick: Callable[[], None] | None = None,
+    ) -> None:
+        self.on_output = on_output
+        self.on_listener = on_listener
+        self.tick = tick
+
+
+def run(supervisor: Supervisor, spec: SandboxSpec, caller: Caller, group: MemoryGroup, folder: str) -> Exit:
+    """Run a step to its end and return how it ended. folder: what the disk limit counts.
+
+    An exception out of the caller's functions (Ctrl-C among them) kills the step first, and is raised when it is gone.
+    """
+    read, write = os.pipe()
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    group.limit(spec.limits.memory)
+    kills = group.kills()
+    try:
+        args = {"spec": msgspec.to_builtins(spec), "folder": folder, "watch_memory": group.kind == "watched"}
+        supervisor.send("run", args, [write])
+        os.close(write)
+        pump = _Pump(supervisor, caller, read)
+        exit_ = pump.until_end()
+    finally:
+        os.close(read)
+    if exit_.code and not exit_.limit and group.kills() > kills:
+        return msgspec.structs.replace(exit_, limit="memory")
+    return exit_
+
+
+class _Pump:
+    def __init__(self, supervisor: Supervisor, caller: Caller, read: int) -> None:
+        self.supervisor = supervisor
+        self.caller = caller
+        self.read = read
+        self.stopped: BaseException | None = None
+
+    def until_end(self) -> Exit:
+        poll = select.poll()
+        poll.register(self.read, select.POLLIN)
+        poll.register(self.supervisor.channel, select.POLLIN)
+        open_ = True
+        result: Exit | None = None
+        while result is None or open_:
+            try:
+                ready = dict(poll.poll(100 if result is None else 0))
+                if self.read in ready and not self._output():
+                    poll.unregister(self.read)
+                    open_ = False
+                if self.supervisor.channel.fileno() in ready:
+                    result = self._message()
+                    if result is not None:
+                        poll.unregister(self.supervisor.channel)
+                elif result is not None and not ready:
+                    break  # the step is over, its pipe is empty: whoever still holds it cannot write
+                if self.caller.tick is not None:
+                    self.caller.tick()
+            except (KeyboardInterrupt, OutOfLimits) as error:
+                self._kill(error)
+        if self.stopped is not None:
+            raise self.stopped
+        return result
+
+    def _kill(self, why: BaseException) -> None:
+        if self.stopped is None:
+            self.stopped = why
+            with contextlib.suppress(OSError):
+                self.supervisor.channel.send({"kill": True})
+
+    def _output(self) -> bool:
+        data = os.read(self.read, _READ)
+        if data and self.stopped is None:
+            self.caller.on_output(data)
+        return bool(data)
+
+    def _message(self) -> Exit | None:
+        message, fds = self.supervisor.receive()
+        if "listener" in message and self.caller.on_listener is not None:
+            listener = socket.socket(fileno=fds.pop())
+            self.caller.on_listener(listener)
+        close_all(fds)
+        return msgspec.convert(message["value"], Exit) if "value" in message else None
+
+
+def run_inside(inside: Inside, args: dict[str, Any], fds: Sequence[int], usage: Usage) -> dict[str, Any]:
+    """The supervisor's side: start the step, watch it, kill it at a limit, and say how it ended."""
+    spec = msgspec.convert(args["spec"], SandboxSpec)
+    started_at = time.monotonic()
+    watch = Watch(spec.limits, args["folder"], usage, memory=args["watch_memory"])
+
+    def pass_on(listener: int) -> None:
+        inside.channel.send({"listener": True}, [listener])
+
+    process = bwrap.start(inside, spec, fds[0], pass_on)
+    close_all(fds)
+    try:
+        limit = _watch_until_end(inside, spec, process, watch)
+        _pid, status, used = os.wait4(process.pid, 0)
+        code = process.exit_code()
+        returned = os.waitstatus_to_exitcode(status)
+    finally:
+        process.close()
+    if not limit and code is not None and code != 0:
+        limit = _limit_of(code, spec, watch)
+    exit_ = Exit(
+        started=code is not None or bool(limit),
+        code=code if code is not None else (128 - returned if returned < 0 else returned),
+        seconds=time.monotonic() - started_at,
+        cpu_seconds=used.ru_utime + used.ru_stime,
+        max_rss=max(used.ru_maxrss * 1024, watch.most_memory),
+        limit=limit,
+    )
+    value: dict[str, Any] = msgspec.to_builtins(exit_)
+    return value
+
+
+def _limit_of(code: int, spec: SandboxSpec, watch: Watch) -> str:
+    """Which limit a failed command ran into, when its exit code or the last look tells."""
+    if code == _LIMIT_CODE:
+        return "file-size"
+    return "processes" if watch.most_processes >= spec.limits.processes - 1 else ""
+
+
+def _watch_until_end(inside: Inside, spec: SandboxSpec, process: bwrap.Started, watch: Watch) -> str:
+    poll = select.poll()
+    poll.register(process.pidfd, select.POLLIN)
+    poll.register(inside.channel, select.POLLIN)
+    deadline = time.monotonic() + spec.limits.time if spec.limits.time else float("inf")
+    killed_at = 0.0
+    limit = ""
+    while True:
+        pause = min(INTERVAL, max(0.0, deadline - time.monotonic())) if not killed_at else INTERVAL
+        ready = dict(poll.poll(pause * 1000))
+        if process.pidfd in ready:
+            return limit
+        if inside.channel.fileno() in ready:
+            inside.channel.receive()  # EOFError ends the supervisor, and with it the step
+            limit = limit or "aborted"
+        elif not killed_at and time.monotonic() >= deadline:
+            limit = "time"
+        elif not killed_at:
+            limit = watch.check(process.child_pid())
+        if limit:
+            process.kill()
+            killed_at = killed_at or time.monotonic()
+            if time.monotonic() - killed_at > _END_WAIT:
+                raise Broken(
+                    f"the sandbox did not end {_END_WAIT:.0f} seconds after it was killed",
+                    hint="a process in it hangs in the kernel: see `ps -eo pid,stat,wchan,args | grep ' D'`",
+                )

@@ -1,0 +1,62 @@
+"""What runs, and how it ended: the values between the executor and any sandbox (bwrap, a VM, a builder elsewhere)."""
+
+from __future__ import annotations
+
+from contractor.core.values import Value
+from contractor.spec.model import Limits
+
+BUILD_ID = 1000  # the user and group that shell steps run as, inside
+ROOT_ID = 0
+
+PROXY_ADDRESS = ("127.0.0.1", 3128)  # inside a networked step; its other end is the recording proxy
+
+
+class Mount(Value, frozen=True):
+    """bind and ro-bind show `source`; tmpfs is empty memory of at most `size` bytes; file holds `data`, read-only."""
+
+    kind: str
+    target: str
+    source: str = ""
+    size: int = 0
+    mode: int = 0o755
+    data: bytes = b""
+
+
+class SandboxSpec(Value, frozen=True):
+    """One isolated process. Everything that it can see or use is named here; the rest does not exist for it."""
+
+    argv: tuple[str, ...]
+    mounts: tuple[Mount, ...]  # in order; the first is the root
+    env: dict[str, str]
+    limits: Limits
+    user: int = BUILD_ID
+    cwd: str = "/workspace"
+    network: bool = False  # True: a network of its own whose only door is the proxy's listener
+    trusted: bool = False  # may mount inside its own namespaces: debootstrap, which makes a tree
+    hostname: str = "contractor"
+
+
+class Exit(Value, frozen=True):
+    """How a sandboxed process ended.
+
+    started: the command was executed; False means that the sandbox itself failed, and `trouble` says how.
+    code: its exit code, 128 + signal when one killed it. limit: the limit that ended it (time, memory, disk, files,
+    processes, file-size, log) or "aborted", else empty. Seconds; max_rss in bytes.
+    """
+
+    started: bool
+    code: int
+    seconds: float
+    cpu_seconds: float = 0.0
+    max_rss: int = 0
+    limit: str = ""
+    trouble: str = ""
+
+
+class Tier(Value, frozen=True):
+    """How steps are isolated on this machine, and what that means; chosen by probe.py, shown in plan and record."""
+
+    name: str  # id-range, root-range, one-id
+    summary: str
+    degraded: bool = False  # one id: owners are faked, and steps run as the invoking user's own id
+    memory: str = "watched"  # cgroup-v1, cgroup-v2, watched
