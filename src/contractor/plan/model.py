@@ -19,7 +19,8 @@ class Facts(Value, frozen=True):
     """What planning must know of the world; gathered once, before it.
 
     sources: the digest (path, url) or commit (git) of each source step, by its position in the list of resolved
-    steps. customs: the digest of each custom action's executable. ids: "range", or "one" where files can have no owners.
+    steps. customs: the digest of each custom action's executable. ids: "range", or "one" where files can have no
+    owners.
     """
 
     arch: str

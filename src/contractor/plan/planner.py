@@ -74,6 +74,7 @@ class _Planner:
         self.layers: tuple[str, ...] = ()
         self.mirrors: tuple[str, ...] = _DEFAULT_HOSTS
         self.artifacts: dict[str, str] = {}
+        self.tree_in_workspace = False  # made there by debootstrap: its owners belong to it
 
     def action(self, position: int, step: Step) -> Action:
         kind = step.action.__struct_config__.tag
@@ -121,7 +122,7 @@ class _Planner:
             case model.Debootstrap():
                 return {"epoch": self.facts.epoch}
             case model.CreateArtifact(epoch=epoch):
-                return {"epoch": self.facts.epoch if epoch is None else epoch}
+                return {"epoch": self.facts.epoch if epoch is None else epoch, "owners": self.tree_in_workspace}
             case _:
                 return {}
 
@@ -170,6 +171,7 @@ class _Planner:
     def _wrote(self, step: Step, key: str, writes: frozenset[str] | tuple[str, ...]) -> None:
         if isinstance(step.action, model.EmptyWorkspace) and not step.action.keep:
             self.workspace = ""
+            self.tree_in_workspace = False
         elif "workspace" in writes:
             self.workspace = key
         if isinstance(step.action, model.CreateSystree):
@@ -180,6 +182,7 @@ class _Planner:
             self.artifacts[step.action.name] = key
         if isinstance(step.action, model.Debootstrap):
             self.mirrors = _mirror_hosts([step])
+            self.tree_in_workspace = True
 
 
 _ENV_ACTIONS = (model.Shell, model.Custom)

@@ -35,6 +35,7 @@ def bwrap_options(spec: SandboxSpec, userns: int, status: int, filter_fd: int, d
     each mount of kind `file`, in order."""
     options = [
         "--userns", str(userns),
+        "--sync-fd", str(userns),  # for its side effect: bwrap closes this one before it runs the command
         "--unshare-pid",
         "--unshare-ipc",
         "--unshare-uts",

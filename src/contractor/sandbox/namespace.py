@@ -47,7 +47,7 @@ class Inside:
             os.setresuid(user, user, user)
 
 
-Operation = Callable[[Inside, dict[str, Any], Sequence[int]], Any]
+Operation = Callable[[Inside, dict[str, Any], list[int]], Any]  # it may take descriptors out of the list
 
 
 class Supervisor:

@@ -11,7 +11,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -121,7 +121,7 @@ class _Pump:
         return msgspec.convert(message["value"], Exit) if "value" in message else None
 
 
-def run_inside(inside: Inside, args: dict[str, Any], fds: Sequence[int], usage: Usage) -> dict[str, Any]:
+def run_inside(inside: Inside, args: dict[str, Any], fds: list[int], usage: Usage) -> dict[str, Any]:
     """The supervisor's side: start the step, watch it, kill it at a limit, and say how it ended."""
     spec = msgspec.convert(args["spec"], SandboxSpec)
     started_at = time.monotonic()
@@ -131,7 +131,7 @@ def run_inside(inside: Inside, args: dict[str, Any], fds: Sequence[int], usage: 
         inside.channel.send({"listener": True}, [listener])
 
     process = bwrap.start(inside, spec, fds[0], pass_on)
-    close_all(fds)
+    os.close(fds.pop())  # else the pipe would not end with the step
     try:
         limit = _watch_until_end(inside, spec, process, watch)
         _pid, status, used = os.wait4(process.pid, 0)

@@ -12,6 +12,8 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 
+MS_NOSUID = 2
+MS_NODEV = 4
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
@@ -57,7 +59,7 @@ def make_mounts_private() -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int = 0, options: bytes = b"") -> None:
-    call = _libc.mount(source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options)
+    call = _libc.mount(os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options)
     _check(call, f"mount {target}")
 
 
@@ -67,6 +69,8 @@ def umount(target: str) -> None:
 
 def mount_overlay(lowers: list[str], upper: str, work: str, target: str) -> None:
     """Mount layers (topmost first) under a writable directory, by the new mount API or, on older kernels, mount(2).
+
+    Without upper and work (empty) the mount is read-only, and needs two layers at least.
 
     userxattr: a user namespace can set no trusted.* attributes, and without opaque directories `rm -r` of a lower
     directory gives EIO. volatile: no syncs; what is kept is synced later, with the store.
@@ -87,12 +91,13 @@ def _fsconfig(fd: int, command: int, key: bytes | None, value: bytes | None) -> 
 def _overlay_by_fsopen(lowers: list[str], upper: str, work: str, target: str) -> None:
     fd = _check(_libc.syscall(ctypes.c_long(_SYS_FSOPEN), b"overlay", _FSOPEN_CLOEXEC), "fsopen overlay")
     try:
-        for flag in (b"userxattr", b"volatile"):
+        for flag in (b"userxattr", b"volatile") if upper else (b"userxattr",):
             _fsconfig(fd, _FSCONFIG_SET_FLAG, flag, None)
         for lower in lowers:
             _fsconfig(fd, _FSCONFIG_SET_STRING, b"lowerdir+", os.fsencode(lower))
-        _fsconfig(fd, _FSCONFIG_SET_STRING, b"upperdir", os.fsencode(upper))
-        _fsconfig(fd, _FSCONFIG_SET_STRING, b"workdir", os.fsencode(work))
+        if upper:
+            _fsconfig(fd, _FSCONFIG_SET_STRING, b"upperdir", os.fsencode(upper))
+            _fsconfig(fd, _FSCONFIG_SET_STRING, b"workdir", os.fsencode(work))
         _fsconfig(fd, _FSCONFIG_CMD_CREATE, None, None)
         tree = _check(_libc.syscall(ctypes.c_long(_SYS_FSMOUNT), fd, _FSMOUNT_CLOEXEC, 0), "fsmount overlay")
     finally:
@@ -114,8 +119,8 @@ def _overlay_by_mount(lowers: list[str], upper: str, work: str, target: str) -> 
         os.chdir(common)
         names = [os.path.relpath(lower, common) for lower in lowers]
         joined = ":".join(name.replace("\\", "\\\\").replace(":", "\\:") for name in names)
-        tail = f",upperdir={_escape(upper)},workdir={_escape(work)},userxattr"
-        for extra in (",volatile", ""):
+        tail = (f",upperdir={_escape(upper)},workdir={_escape(work)}" if upper else "") + ",userxattr"
+        for extra in (",volatile", "") if upper else ("",):
             options = os.fsencode(f"lowerdir={joined}{tail}{extra}")
             if len(options) > _MOUNT_OPTIONS_MAX:
                 raise OSError(7, f"mount {target}: {len(lowers)} layers do not fit into mount(2)'s options")

@@ -54,7 +54,7 @@ class Watch:
         used_bytes, used_files = self._used or (0, 0)
         grown_bytes, grown_files = self._free[0] - free_bytes, self._free[1] - free_files
         near = (
-            self._used is None and (grown_bytes > 64 << 20 or grown_files > 10_000)
+            (self._used is None and (grown_bytes > 64 << 20 or grown_files > 10_000))
             or used_bytes + grown_bytes > self._limits.disk
             or used_files + grown_files > self._limits.files
         )  # fmt: skip

@@ -160,6 +160,7 @@ class BuildSpec(Value, frozen=True):
     limits: Limits = Limits()
     diagnostics: tuple[str, ...] = ()
     epoch: int | None = None
+    env: dict[str, str] = {}  # of every shell and custom step, under the step's own; resolve_steps merges them
     file: str = "contractor.yaml"
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a specification: problems, each with its place, message and hint, and the error that carries them all."""
+"""What is wrong with a specification: problems, each with place, message and hint, and the error that carries them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_PROBLEMS = 100  # more than these are only counted: a person reads the first
 Fault = tuple[str, str]  # message and hint, of something whose place the caller knows
 
 
-class Problem(Value):
+class Problem(Value, frozen=True):
     """One thing to put right. place is None for what was given on the command line."""
 
     place: Place | None

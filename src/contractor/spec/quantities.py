@@ -1,6 +1,6 @@
 """Sizes and durations as people write them: `4G`, `512KiB`, `30m`, `1h30m`. Bytes and seconds inside.
 
-A size counts in 1024s, as memory and `du` do: 4G, 4Gi and 4GiB are the same. Decimal units (GB) are refused, not guessed.
+A size counts in 1024s, as memory and `du` do: 4G, 4Gi and 4GiB are the same. Decimal units (GB) are refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ def parse_size(text: str) -> int | Fault:
     """Bytes of `4G`, `1.5G`, `100M`, `512KiB` or `4096`; a fault when it is none of these."""
     number, unit = _split(text.strip())
     if unit[:1] in ("K", "M", "G", "T", "k", "m", "g", "t") and unit[1:].upper() == "B":
-        return f"{shown(text)} is not clear: decimal or binary?", f"write {number}{unit[0].upper()}: sizes count in 1024s"
+        return (
+            f"{shown(text)} is not clear: decimal or binary?",
+            f"write {number}{unit[0].upper()}: sizes count in 1024s",
+        )
     shift = _SIZE_UNITS.get(unit[:1].upper()) if unit[1:] in ("", "i", "iB") else None
     value = _number(number)
     if value is None or shift is None or (unit[1:] and not shift):
@@ -41,7 +44,7 @@ def size_text(size: int) -> str:
 
 
 def parse_duration(text: str) -> float | Fault:
-    """Seconds of `30m`, `1h30m`, `90s`, `0.5s` or `90`; a fault when it is none of these. Units go from long to short."""
+    """Seconds of `30m`, `1h30m`, `90s`, `0.5s` or `90`; else a fault. Units go from long to short."""
     rest, total, last = text.strip().lower(), 0.0, float("inf")
     fault: Fault = (f"{shown(text)} is not a duration", DURATION_HINT)
     if not rest or len(rest) > 64:

@@ -1,4 +1,4 @@
-"""What a text must look like, by the kind of thing it names. Each rule is pure: text -> a fault (message, hint), or None.
+"""What a text must look like, by the kind of thing it names. Each rule: text -> a fault (message, hint), or None.
 
 Rules that are an alphabet are data (ALPHABETS), so that the JSON Schema has the same ones as the loader.
 """
@@ -15,16 +15,25 @@ DIGITS = "0123456789"
 HEX = DIGITS + "abcdef"
 MAX_NAME = 100  # names become file names, where 255 bytes is the limit and we add to them
 
+_LETTERS = LOWER + UPPER
+_IN_NAMES = "._+-"
+_NAME_WORDS = "letters, digits and . _ + -"
+_NO_DIGIT = ", no digit first"
 # kind -> what it is called, first characters, further characters, what may be used in words
 ALPHABETS: dict[str, tuple[str, str, str, str]] = {
-    "name": ("name", LOWER + DIGITS, LOWER + DIGITS + "._+-", "lower-case letters, digits and . _ + -"),
-    "artifact": ("artifact name", LOWER + UPPER + DIGITS, LOWER + UPPER + DIGITS + "._+-", "letters, digits and . _ + -"),
-    "program": ("name of a custom action", LOWER + UPPER + DIGITS, LOWER + UPPER + DIGITS + "._+-", "letters, digits and . _ + -"),
-    "variable": ("name of a variable", LOWER + UPPER + "_", LOWER + UPPER + DIGITS + "_", "letters, digits and _, no digit first"),
-    "argument": ("name of an argument", LOWER + UPPER + "_", LOWER + UPPER + DIGITS + "_-", "letters, digits, _ and -, no digit first"),
+    "name": ("name", LOWER + DIGITS, LOWER + DIGITS + _IN_NAMES, f"lower-case {_NAME_WORDS}"),
+    "artifact": ("artifact name", _LETTERS + DIGITS, _LETTERS + DIGITS + _IN_NAMES, _NAME_WORDS),
+    "program": ("name of a custom action", _LETTERS + DIGITS, _LETTERS + DIGITS + _IN_NAMES, _NAME_WORDS),
+    "variable": ("name of a variable", _LETTERS + "_", _LETTERS + DIGITS + "_", "letters, digits and _" + _NO_DIGIT),
+    "argument": (
+        "name of an argument",
+        _LETTERS + "_",
+        _LETTERS + DIGITS + "_-",
+        "letters, digits, _ and -" + _NO_DIGIT,
+    ),
     "suite": ("Debian suite", LOWER + DIGITS, LOWER + DIGITS + ".-", "its code name, such as bookworm"),
     "arch": ("Debian architecture", LOWER + DIGITS, LOWER + DIGITS + "-", "Debian's name, such as amd64 or arm64"),
-}  # fmt: skip
+}
 RESERVED = ("HOME", "USER", "SOURCE_DATE_EPOCH", "WORKSPACE")
 SHARED = ("PATH", "LC_ALL", "TZ")  # Contractor sets these too, but a step may say otherwise
 GIT_CHARACTERS = LOWER + UPPER + DIGITS + "._/+-@"
@@ -58,7 +67,10 @@ def environment(name: str) -> Fault | None:
 def parameter(name: str) -> Fault | None:
     """Names of parameters: they become variables of every shell step, so that PATH is no parameter either."""
     if name in SHARED:
-        return f"{name} cannot be a parameter: every shell step would get it", f"set {name} under env: where it is needed"
+        return (
+            f"{name} cannot be a parameter: every shell step would get it",
+            f"set {name} under env: where it is needed",
+        )
     return environment(name)
 
 
@@ -109,20 +121,24 @@ def _url(text: str) -> Fault | None:
             hint = "write https://" + text[4:].replace(":", "/", 1) if text.isprintable() and len(text) < 200 else hint
         return f"{shown(text)} is not an http or https URL", hint
     if not text.isprintable() or " " in text or "\\" in text:
-        return f"the URL {shown(text)} holds a space, a backslash or a control character", "write it with %20 and the like"
+        return (
+            f"the URL {shown(text)} holds a space, a backslash or a control character",
+            "write it with %20 and the like",
+        )
     place = rest.split("/", 1)[0].split("?", 1)[0].split("#", 1)[0]
     if "@" in place:  # never show it: it may hold a password
-        return "the URL holds a user name or password", "credentials do not belong in a specification: give them as a secret"
-    if not place.isascii() or not valid_host(place.removeprefix("[").replace("]", "") if "[" in place else place):
+        return (
+            "the URL holds a user name or password",
+            "credentials do not belong in a specification: give them as a secret",
+        )
+    if not (_bracketed(place) if place.startswith("[") else valid_host(place)):
         return f"the URL {shown(text)} has no valid host", "write https://HOST/PATH"
     return None
 
 
 def valid_host(text: str) -> bool:
-    """True for `host` and `host:port`, also an IPv6 address without its brackets."""
+    """True for `host` and `host:port`."""
     host, colon, port = text.partition(":")
-    if colon and text.count(":") > 1:
-        return not text.strip(HEX + "ABCDEF:.")
     if colon and not (port and len(port) <= 5 and not port.strip(DIGITS) and 0 < int(port) < 65536):
         return False
     if len(host) > 253:
@@ -132,6 +148,12 @@ def valid_host(text: str) -> bool:
     return all(
         label and len(label) < 64 and not label.strip(allowed) and "-" not in (label[0], label[-1]) for label in labels
     )
+
+
+def _bracketed(text: str) -> bool:
+    """True for an IPv6 address in a URL: `[::1]` or `[::1]:8000`."""
+    address, close, port = text[1:].partition("]")
+    return bool(address and close) and not address.strip(HEX + "ABCDEF:.") and (not port or valid_host("x" + port))
 
 
 def _host(text: str) -> Fault | None:

@@ -31,25 +31,33 @@ class _Left(NamedTuple):
 class Descent:
     """A stack of directories from a root (whose descriptor stays the caller's) down to the current one.
 
-    force: a directory whose mode keeps its owner out is opened all the same, see `open_forced`; for trees at rest only.
+    force: an ordinary user gets into his own directories whatever their mode, which is as before when they are left (the
+    ctime is not); for trees at rest only. The root of a user namespace is never refused, so there nothing is touched.
     All methods raise OSError; ESTALE means that the tree was rearranged above the current directory.
     """
 
     def __init__(self, root_fd: int, *, force: bool) -> None:
         self._root = root_fd
-        self._force = force
+        self._force = force and os.geteuid() != 0
         self._names: list[bytes] = []
         self._open: list[int | _Left] = []
+        self._modes: list[int | None] = [None]  # of the root and each open directory: what to set when it is left
 
     def __enter__(self) -> Descent:
+        if self._force:
+            mode = stat.S_IMODE(os.fstat(self._root).st_mode)
+            if mode & stat.S_IRWXU != stat.S_IRWXU:
+                os.fchmod(self._root, mode | stat.S_IRWXU)
+                self._modes[0] = mode
         return self
 
     def __exit__(self, *_: object) -> None:
-        for fd in self._open:
-            if isinstance(fd, int):
-                os.close(fd)
-        self._names.clear()
-        self._open.clear()
+        while self._open:
+            with contextlib.suppress(OSError):
+                self.pop()
+        if (mode := self._modes[0]) is not None:
+            with contextlib.suppress(OSError):
+                os.fchmod(self._root, mode)
 
     @property
     def depth(self) -> int:
@@ -71,11 +79,18 @@ class Descent:
             raise OSError(errno.ESTALE, "directory was moved while the tree was walked")
         return top
 
+    @property
+    def kept_mode(self) -> int | None:
+        """The permission bits that the current directory has but for `force`; None when it has its own."""
+        return self._modes[-1]
+
     def push(self, name: bytes) -> int:
         """Go into the directory `name` of the current one."""
-        fd = open_forced(name, OPEN_DIR, self.fd) if self._force else os.open(name, OPEN_DIR, dir_fd=self.fd)
+        mode = grant(name, self.fd) if self._force else None
+        fd = os.open(name, OPEN_DIR, dir_fd=self.fd)
         self._names.append(name)
         self._open.append(fd)
+        self._modes.append(mode)
         if len(self._open) > KEEP_OUTER + KEEP_INNER:
             self._leave(len(self._open) - KEEP_INNER - 1)
         return fd
@@ -84,11 +99,14 @@ class Descent:
         """Go up one directory; when that one was moved away meanwhile, `fd` raises until `pop` reaches an open one."""
         child = self._open.pop()
         self._names.pop()
+        mode = self._modes.pop()
         if isinstance(child, _Left):
             return
         try:
             if self._open and isinstance(self._open[-1], _Left):
                 self._find_again(child, self._open[-1])
+            if mode is not None:  # only now: ".." needs the right to search the child
+                os.fchmod(child, mode)
         finally:
             os.close(child)
 
@@ -123,25 +141,37 @@ class Descent:
                 os.close(fd)
 
 
-def open_forced(name: bytes, flags: int, dir_fd: int) -> int:
-    """Open what may have mode 000: an ordinary owner grants himself access for a moment, the mode is as before after.
+def grant(name: bytes, dir_fd: int) -> int | None:
+    """Give the owner all rights to a directory; returns the permission bits it had, None when nothing was changed.
 
-    The root of a user namespace is never refused, so there the mode (and with it the ctime) is not touched.
+    By a handle: a chmod by name would follow a link that took the directory's place.
     """
+    handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
-        return os.open(name, flags, dir_fd=dir_fd)
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)
+        if mode & stat.S_IRWXU == stat.S_IRWXU:
+            return None
+        os.chmod(f"/proc/self/fd/{handle}", mode | stat.S_IRWXU)
+        return mode
+    finally:
+        os.close(handle)
+
+
+def open_forced(name: bytes, dir_fd: int) -> int:
+    """Open a file for reading that may have mode 000: its ordinary owner grants himself access for a moment."""
+    try:
+        return os.open(name, OPEN_FILE, dir_fd=dir_fd)
     except PermissionError:
         pass
     handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         mode = os.fstat(handle).st_mode
-        if stat.S_ISLNK(mode):
-            raise OSError(errno.ELOOP, "is a link")
-        # chmod by name would follow a link that took the name's place; the handle cannot change what it is.
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.ELOOP, "is no regular file")
         by_handle = f"/proc/self/fd/{handle}"
-        os.chmod(by_handle, stat.S_IMODE(mode) | 0o700)
+        os.chmod(by_handle, stat.S_IMODE(mode) | stat.S_IRUSR)
         try:
-            return os.open(by_handle, flags & ~os.O_NOFOLLOW)
+            return os.open(by_handle, OPEN_FILE & ~os.O_NOFOLLOW)
         finally:
             os.chmod(by_handle, stat.S_IMODE(mode))
     finally:

@@ -13,7 +13,7 @@ import stat
 from contextlib import suppress
 
 from contractor.core.errors import Broken
-from contractor.store.descent import Descent
+from contractor.store.descent import Descent, grant
 
 ROUNDS = 3  # times that a directory is emptied again when something appears in it meanwhile
 
@@ -73,17 +73,9 @@ class _Remover:
         rounds.append(0)
 
     def _push(self, name: bytes) -> None:
-        try:
-            self._at.push(name)
-            if os.geteuid() != 0 and stat.S_IMODE(os.fstat(self._at.fd).st_mode) & 0o700 != 0o700:
-                os.fchmod(self._at.fd, 0o700)
-        except PermissionError:
-            handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._at.fd)
-            try:
-                os.chmod(f"/proc/self/fd/{handle}", 0o700)
-            finally:
-                os.close(handle)
-            self._at.push(name)
+        if os.geteuid() != 0:
+            grant(name, self._at.fd)
+        self._at.push(name)
 
     def _empty(self) -> list[bytes]:
         """Remove what the current directory has; returns the directories with something in them."""

@@ -21,6 +21,7 @@ Signature: TypeAlias = tuple[int, int, int, int, int, int, int, int]
 """(mode, uid, gid, size in bytes, mtime in ns, ctime in ns, inode, number of links)"""
 MODE, UID, GID, SIZE, MTIME, CTIME, INODE, LINKS = range(8)
 
+CLOCK_REALTIME_COARSE = 5  # <linux/time.h>; the time module has no name for it. File systems stamp with it
 MAX_PATH = 16 << 10  # bytes; paths are held in full, so a chain of n directories would need n * n bytes
 MAX_RACY = 1 << 20  # bytes of content that may be stored twice rather than wait for the clock
 MAX_PATHS_TOTAL = 1 << 30  # bytes of all paths together
@@ -67,8 +68,8 @@ def is_device(mode: int) -> bool:
 def scan(root_fd: int) -> Scan:
     """List the tree below an open directory, which must be at rest; no link is followed, nothing is left out.
 
-    About 3 us an entry. Directories of mode 000 are read too: see `open_forced` for what that means to an ordinary
-    user. Raises Broken naming what cannot be read, OutOfLimits when paths are longer than MAX_PATH.
+    About 3 us an entry. Directories of mode 000 are read too (for an ordinary user they count as changed each time).
+    Raises Broken naming what cannot be read, OutOfLimits when paths are longer than MAX_PATH.
     """
     clock = _clock()
     entries: dict[bytes, Signature] = {}
@@ -79,7 +80,8 @@ def scan(root_fd: int) -> Scan:
             path = pending.pop()
             try:
                 before = len(entries)
-                _scan_one(at.go(path), path, entries, pending)
+                at.go(path)
+                _scan_one(at, path, entries, pending)
             except OSError as error:
                 raise Broken(f"cannot list {os.fsdecode(path) or '.'!r} of the workspace: {error.strerror}") from error
             total += (len(entries) - before) * (len(path) + 1)
@@ -102,15 +104,15 @@ def settle() -> None:
 
 
 def _clock() -> int:
-    return time.clock_gettime_ns(time.CLOCK_REALTIME_COARSE)
+    return time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
 
 
-def _scan_one(fd: int, path: bytes, entries: dict[bytes, Signature], pending: list[bytes]) -> None:
-    # The directory's own stat comes after it was opened: opening may have touched its ctime (open_forced).
-    entries[path] = _signature(os.fstat(fd))
+def _scan_one(at: Descent, path: bytes, entries: dict[bytes, Signature], pending: list[bytes]) -> None:
+    own = _signature(os.fstat(at.fd))
+    entries[path] = own if at.kept_mode is None else (stat.S_IFDIR | at.kept_mode, *own[1:])
     prefix = os.fsdecode(path) + "/" if path else ""
     encode = os.fsencode
-    with os.scandir(fd) as found:
+    with os.scandir(at.fd) as found:
         for entry in found:
             name = encode(prefix + entry.name)
             if entry.is_dir(follow_symlinks=False):

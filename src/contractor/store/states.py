@@ -7,7 +7,7 @@ So each state is one file with what its step changed; the first of a chain holds
     0        contents of changed files, one after another; those of 64 KiB and more begin at a multiple of 4096
     offset   manifest (msgpack): entries, moved, removed, skipped          <- crc32 in the head
     ...      head (msgpack): name, parent's name, counts, offset and length and crc32 of the manifest
-    -32      footer: "CTRSTATE", version (u32), head's length (u32), head's crc32 (u32), 0 (u32), file size (u64)
+    -28      footer: "CTRSTATE", version (u32), head's length (u32), head's crc32 (u32), file size (u64)
 
 A state's file appears under its name complete or not at all (written as .NAME.<random>.tmp, then renamed). It is not
 synced: whoever records that the state exists syncs the file system first. The checksums cover metadata, not contents.

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from contractor.core.errors import Broken
-from contractor.store.descent import OPEN_FILE, Descent, open_forced
+from contractor.store.descent import Descent, open_forced
 from contractor.store.extents import Packer, Shrunk, data_ranges
 from contractor.store.scan import (
     CTIME,
@@ -110,7 +110,7 @@ class _Collector:
 
     def _file(self, path: bytes, name: bytes, dir_fd: int, found: Signature) -> Entry:
         with _naming(path):
-            fd = open_forced(name, OPEN_FILE, dir_fd)
+            fd = open_forced(name, dir_fd)
         try:
             status = os.fstat(fd)
             now = signature(status)

@@ -15,7 +15,7 @@ from contractor.core.values import Value
 
 MAGIC = b"CTRSTATE"
 VERSION = 1
-FOOTER = struct.Struct("<8sIIIIQ")  # magic, version, head's length and crc32, 0, size of the whole file
+FOOTER = struct.Struct("<8sIIIQ")  # magic, version, head's length and crc32, size of the whole file
 TAIL = 4096  # bytes read at once: the footer and, but for very long names, the head
 HINT = "remove this state and those made after it; their steps will run again"
 
@@ -96,7 +96,7 @@ def closing(name: str, parent: str | None, manifest: Manifest, offset: int) -> t
     counts = (entries, len(manifest.removed), len(manifest.skipped))
     head = _encoder.encode(Head(name, parent, *counts, offset, len(body), zlib.crc32(body)))
     size = offset + len(body) + len(head) + FOOTER.size
-    footer = FOOTER.pack(MAGIC, VERSION, len(head), zlib.crc32(head), 0, size)
+    footer = FOOTER.pack(MAGIC, VERSION, len(head), zlib.crc32(head), size)
     return body + head + footer, StateInfo(name, parent, size, *counts)
 
 
@@ -107,7 +107,7 @@ def read_head(fd: int, state: State) -> tuple[Head, StateInfo]:
     tail = _read_exactly(fd, min(size, TAIL), size - min(size, TAIL))
     if len(tail) < FOOTER.size:
         raise broken(called, "it is truncated")
-    magic, version, length, crc, _, expected = FOOTER.unpack(tail[-FOOTER.size :])
+    magic, version, length, crc, expected = FOOTER.unpack(tail[-FOOTER.size :])
     if magic != MAGIC or expected != size:
         raise broken(called, "it has no proper end")
     if version != VERSION:

@@ -1,6 +1,7 @@
 """Tar headers as bytes: what our archives are made of.
 
-Source: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended Header". A member is one 512-byte ustar header, preceded by a pax extended header only where ustar has no room for the truth:
+Source: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended Header". A member is one 512-byte ustar header,
+preceded by a pax extended header only where ustar has no room for the truth:
 
     [pax header block][records, padded]  header block  content, padded to 512
     ...

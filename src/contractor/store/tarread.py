@@ -1,8 +1,8 @@
 """The members of a tar stream, from hostile bytes.
 
-Understood: ustar, pax with global headers (POSIX.1-2017), GNU's long names and big numbers, old v7. Pure but for `read`.
-Whatever is not plainly right is Rejected, with the offset in the archive: two readers that understand one archive
-differently are how things get past a check. What a member may do to a directory is `unpack`'s business.
+Understood: ustar, pax with global headers (POSIX.1-2017), GNU's long names and big numbers, old v7. Pure, but for
+`read`. Whatever is not plainly right is Rejected, with the offset in the archive: two readers that understand one
+archive differently are how things get past a check. What a member may do to a directory is the business of `unpack`.
 """
 
 from __future__ import annotations

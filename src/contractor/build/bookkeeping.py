@@ -1,0 +1,240 @@
+"""What is written down about a build while it runs: events, the record, the keys in use."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import msgspec
+
+from contractor.build.context import Emit, StepContext
+from contractor.build.tools import host_facts, tool_versions
+from contractor.core import events
+from contractor.core.errors import ERRORS_BY_OUTCOME, Aborted, Broken, ContractorError, Outcome
+from contractor.plan.model import Action, Plan, encode
+from contractor.sandbox.local import LocalSandbox
+from contractor.spec import model
+from contractor.spec.actions import ACTIONS
+from contractor.store.layout import Store
+from contractor.store.records import Record, Records, StepRecord
+from contractor.store.results import Result
+
+
+class Bookkeeping:
+    """One build's. `emit` also stores the events (but the output, which is in the log)."""
+
+    def __init__(self, plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, parent: str) -> None:
+        self.plan = plan
+        self.records = Records(store)
+        self.id = self.records.new_id(plan.name)
+        self.folder = self.records.folder(self.id)
+        self._store = store
+        self._emit = emit
+        self._started = time.time()
+        self._clock = time.monotonic()  # durations do not follow a clock that jumps
+        self._events = open(f"{self.folder}/events.jsonl", "ab", buffering=0)  # noqa: SIM115: closed by finished
+        self._uses: int | None = None
+        self._artifacts: list[events.ArtifactInfo] = []
+        self._steps = [_not_run(action) for action in plan.actions]
+        self._bases: dict[str, str] = {}
+        self._failed_step = -1
+        self._sandbox = sandbox
+        self._parent = parent
+
+    def emit(self, event: events.AnyEvent) -> None:
+        if not isinstance(event, events.StepOutput):
+            self._events.write(events.encode(event))
+        self._emit(event)
+
+    def notice(self, text: str, level: str = "info") -> None:
+        self.emit(events.Notice(at=time.time(), build=self.id, text=text, level=level))
+
+    def use(self, key: str) -> None:
+        """Tell gc to leave what this key names."""
+        if self._uses is None:
+            path = self._store.path("work", self.id, "uses")
+            self._uses = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        os.write(self._uses, key.encode() + b"\n")
+
+    def started(self) -> None:
+        with open(f"{self.folder}/plan.json", "wb") as file:
+            file.write(encode(self.plan))
+        self._record = self._first_record()
+        self.records.write(self._record)
+        infos = tuple(
+            events.StepInfo(
+                name=step.name, action=step.action, place=step.place, network=step.network, key=step.key
+            )
+            for step in self._steps
+        )
+        self.emit(
+            events.BuildStarted(
+                at=self._started,
+                build=self.id,
+                name=self.plan.name,
+                arch=self.plan.arch,
+                plan=self._record.plan,
+                tier=self._sandbox.tier.name,
+                steps=infos,
+                matrix=self.plan.matrix,
+                parent=self._parent,
+                record=self.folder,
+            )
+        )
+        if self._sandbox.tier.degraded:
+            self.notice(self._sandbox.tier.summary, "warning")
+
+    def cached(self, index: int, result: Result) -> None:
+        self._steps[index] = msgspec.structs.replace(
+            self._steps[index], outcome="cached", packages=result.packages, fetches=result.fetches, made_by=result.build
+        )
+        self.emit(events.StepCached(at=time.time(), build=self.id, step=index, reason=f"made by {result.build}"))
+        self._artifact(index, result)
+
+    def step_started(self, index: int, log_start: int) -> None:
+        now = time.time()
+        self._steps[index] = msgspec.structs.replace(self._steps[index], started=now, log_start=log_start)
+        self.emit(events.StepStarted(at=now, build=self.id, step=index))
+
+    def step_finished(self, index: int, context: StepContext, result: Result) -> None:
+        self._end_step(index, context, result.seconds, Outcome.SUCCEEDED, "")
+        self._steps[index] = msgspec.structs.replace(self._steps[index], packages=result.packages)
+        self._artifact(index, result)
+
+    def step_failed(self, index: int, context: StepContext, seconds: float, error: BaseException) -> None:
+        self._failed_step = index
+        if isinstance(error, ContractorError):
+            outcome, message = error.outcome, error.message
+        elif isinstance(error, KeyboardInterrupt):
+            outcome, message = Outcome.ABORTED, "stopped"
+        else:
+            outcome, message = Outcome.BROKEN, str(error)
+        self._end_step(index, context, seconds, outcome, message)
+
+    def _end_step(self, index: int, context: StepContext, seconds: float, outcome: Outcome, message: str) -> None:
+        exit_ = context.exit
+        self._steps[index] = msgspec.structs.replace(
+            self._steps[index],
+            outcome=outcome.value,
+            seconds=seconds,
+            cpu_seconds=exit_.cpu_seconds if exit_ else 0.0,
+            max_rss=exit_.max_rss if exit_ else 0,
+            exit_code=exit_.code if exit_ else None,
+            log_end=context.log.size,
+            fetches=tuple(context.fetches),
+            message=message,
+        )
+        now = time.time()
+        self.emit(
+            events.StepFinished(at=now, build=self.id, step=index, outcome=outcome, seconds=seconds, message=message)
+        )
+
+    def _artifact(self, index: int, result: Result) -> None:
+        if result.artifact is not None:
+            self._artifacts.append(result.artifact)
+            self.emit(events.ArtifactStored(at=time.time(), build=self.id, step=index, artifact=result.artifact))
+
+    def base(self, name: str, build: str) -> None:
+        self._bases[name] = build
+
+    def error_of(self, record: Record, message: str) -> ContractorError:
+        """Another build's end as an error of this one."""
+        kind = ERRORS_BY_OUTCOME.get(Outcome(record.outcome), Broken)
+        details = (record.message, *record.details) if record.message else record.details
+        return kind(message, details=details, hint=record.hint)
+
+    def finished(self, error: ContractorError | None, memory: str, kept: str) -> Record:
+        """The final record; written, and said."""
+        outcome = error.outcome if error else Outcome.SUCCEEDED
+        seconds = time.monotonic() - self._clock
+        record = msgspec.structs.replace(
+            self._record,
+            outcome=outcome.value,
+            finished=self._started + seconds,
+            seconds=seconds,
+            memory=memory,
+            steps=tuple(self._steps),
+            artifacts=tuple(self._artifacts),
+            bases=self._bases,
+            message=error.message if error else "",
+            details=error.details if error else (),
+            hint=self._hint(error),
+            kept=kept,
+        )
+        self.records.write(record)
+        self.emit(
+            events.BuildFinished(
+                at=time.time(),
+                build=self.id,
+                outcome=outcome,
+                seconds=seconds,
+                artifacts=record.artifacts,
+                step=self._failed_step,
+                message=record.message,
+                details=record.details,
+                hint=record.hint,
+                record=self.folder,
+            )
+        )
+        self._events.close()
+        if self._uses is not None:
+            os.close(self._uses)
+        return record
+
+    def _hint(self, error: ContractorError | None) -> str:
+        if error is None:
+            return ""
+        if error.hint or isinstance(error, Aborted):
+            return error.hint
+        return f"contractor log {self.id} --step {self._failed_step + 1}" if self._failed_step >= 0 else ""
+
+    def _first_record(self) -> Record:
+        plan = self.plan
+        limits: dict[str, Any] = msgspec.to_builtins(plan.limits)
+        return Record(
+            id=self.id,
+            name=plan.name,
+            outcome="running",
+            started=self._started,
+            plan=plan.digest,
+            arch=plan.arch,
+            epoch=plan.epoch,
+            epoch_origin=plan.epoch_origin,
+            parameters=plan.parameters,
+            matrix=plan.matrix,
+            inputs=_inputs(plan),
+            tier=self._sandbox.tier.name,
+            degraded=self._sandbox.tier.degraded,
+            memory=self._sandbox.tier.memory,
+            limits=limits,
+            tools=tool_versions(self._store),
+            host=host_facts(),
+            spec=plan.file,
+            parent=self._parent,
+            steps=tuple(self._steps),
+        )
+
+
+def _not_run(action: Action) -> StepRecord:
+    rules = ACTIONS[action.kind]
+    network = ", ".join(action.hosts) if action.hosts else "none"
+    return StepRecord(
+        name=action.step.name,
+        action=action.kind,
+        key=action.key,
+        place=rules.place,
+        network=network,
+        outcome="not run",
+        secrets=action.step.secrets,
+    )
+
+
+def _inputs(plan: Plan) -> dict[str, str]:
+    found = {}
+    for action in plan.actions:
+        if "source" in action.inputs:
+            found[action.step.name] = str(action.inputs["source"])
+        elif isinstance(action.step.action, model.Fetch):
+            found[action.step.name] = action.step.action.sha256
+    return found

@@ -1,0 +1,191 @@
+"""What a step's module works with: its action, the build's place, and where to say what happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from contractor.build.log import Log, Redactor
+from contractor.build.operations import TREE, WORKSPACE
+from contractor.build.place import Place
+from contractor.core.errors import Broken, ContractorError, Failed, OutOfLimits
+from contractor.core.events import AnyEvent, ArtifactInfo, Notice, StepFetched, StepOutput
+from contractor.plan.model import Action, Plan
+from contractor.sandbox.hosttree import kernel_mounts, mounts
+from contractor.sandbox.run import Caller
+from contractor.sandbox.spec import Exit, Mount, SandboxSpec
+from contractor.spec.model import Limits
+from contractor.store.layout import Store
+from contractor.store.results import FetchRecord
+
+Emit = Callable[[AnyEvent], None]
+
+
+class Options(NamedTuple):
+    """How a build is to be run; nothing here changes what it makes.
+
+    secrets: values by name. fresh: run every step, whatever is stored. keep: leave the workspace. folder: what the
+    specification's paths are relative to. tick: called ten times a second while a step runs.
+    """
+
+    folder: str = "."
+    fresh: bool = False
+    keep: bool = False
+    secrets: Mapping[str, bytes] = {}
+    upstream_proxy: str = ""
+    tick: Callable[[], None] | None = None
+
+
+class Made(NamedTuple):
+    """What a step left behind, besides the workspace and the tree."""
+
+    artifact: ArtifactInfo | None = None
+    exit: Exit | None = None
+    packages: tuple[str, ...] = ()
+
+
+class StepContext:
+    def __init__(self, place: Place, store: Store, plan: Plan, options: Options, log: Log) -> None:
+        self.place = place
+        self.store = store
+        self.plan = plan
+        self.options = options
+        self.log = log
+        self.fetches: list[FetchRecord] = []
+        self.exit: Exit | None = None
+
+    def begin(self, build: str, index: int, action: Action, emit: Emit) -> None:
+        """Turn to a step."""
+        self.build = build
+        self.index = index
+        self.action = action
+        self.emit = emit
+        self.fetches = []
+        self.exit = None
+        self.redactor = Redactor(
+            [self.options.secrets[name] for name in action.step.secrets if name in self.options.secrets]
+        )
+
+    @property
+    def limits(self) -> Limits:
+        return self.action.step.limits
+
+    def output(self, data: bytes) -> None:
+        """Bytes that the step wrote: to the log, and to whoever looks on."""
+        data = self.redactor.feed(data)
+        if data:
+            self.emit(StepOutput(at=time.time(), build=self.build, step=self.index, data=data))
+            self.log.write(data)
+
+    def say(self, text: str) -> None:
+        """A line of Contractor's own in the step's log."""
+        self.output(text.encode() + b"\n")
+
+    def notice(self, text: str, level: str = "info") -> None:
+        self.emit(Notice(at=time.time(), build=self.build, text=text, level=level, step=self.index))
+
+    def fetched(self, fetch: FetchRecord) -> None:
+        """A request passed the proxy or was refused; may be called from the proxy's thread."""
+        self.fetches.append(fetch)
+        self.emit(
+            StepFetched(
+                at=fetch.at,
+                build=self.build,
+                step=self.index,
+                method=fetch.method,
+                url=fetch.url,
+                verdict=fetch.verdict,
+                status=fetch.status,
+                size=fetch.size,
+                sha256=fetch.sha256,
+                reason=fetch.reason,
+            )
+        )
+
+    def run(self, spec: SandboxSpec) -> Exit:
+        """Run a command; raises what its end means. The exit is kept for the record either way."""
+        from contractor.build.network import door  # asyncio: only when a step has network
+
+        with door(self) as on_listener:
+            caller = Caller(self.output, on_listener, self.options.tick)
+            self.exit = self.place.run(spec, caller)
+        rest = self.redactor.rest()
+        if rest:
+            self.redactor = Redactor([])
+            self.output(rest)
+        if error := meaning(self.exit, spec, self.action.step.name):
+            raise error
+        return self.exit
+
+    def tree_spec(self, argv: Sequence[str], env: Mapping[str, str], files: Mapping[str, bytes]) -> SandboxSpec:
+        """A command of the build user in the read-only tree, with the workspace and nothing else to write to."""
+        memory = self.limits.memory
+        scratch = memory // 4 if memory else 1 << 30
+        return SandboxSpec(
+            argv=tuple(argv),
+            mounts=(
+                Mount("ro-bind", "/", TREE),
+                *kernel_mounts(memory),
+                Mount("tmpfs", "/var/tmp", size=scratch, mode=0o1777),
+                Mount("tmpfs", "/build", size=scratch),
+                Mount("bind", "/workspace", WORKSPACE),
+                *(Mount("file", path, data=data, mode=0o444) for path, data in files.items()),
+            ),
+            env=dict(env),
+            limits=self.limits,
+            network=bool(self.action.step.network),
+        )
+
+    def host_spec(self, argv: Sequence[str], env: Mapping[str, str], **more: object) -> SandboxSpec:
+        """A vetted program of the host, on a read-only host tree, with the workspace."""
+        values: dict[str, object] = {
+            "argv": tuple(argv),
+            "mounts": (*mounts(), Mount("bind", "/workspace", WORKSPACE)),
+            "env": dict(env),
+            "limits": self.limits,
+            "network": bool(self.action.hosts),
+            **more,
+        }
+        return SandboxSpec(**values)  # type: ignore[arg-type]
+
+
+_LIMIT_NAMES = {
+    "time": ("ran longer than its limit of {0.time:g} seconds", "time"),
+    "memory": ("used more memory than its limit of {0.memory} bytes", "memory"),
+    "disk": ("made the build use more disk than its limit of {0.disk} bytes", "disk"),
+    "files": ("made the build hold more files than its limit of {0.files}", "files"),
+    "processes": ("reached its limit of {0.processes} processes", "processes"),
+    "file-size": ("wrote a file larger than its limit of {0.file_size} bytes", "file-size"),
+}
+
+
+def meaning(exit_: Exit, spec: SandboxSpec, name: str) -> ContractorError | None:
+    """What the end of a command means: nothing when it succeeded, else whose turn it is."""
+    if exit_.limit in _LIMIT_NAMES:
+        text, key = _LIMIT_NAMES[exit_.limit]
+        return OutOfLimits(
+            f"the step {name!r} {text.format(spec.limits)}",
+            hint=f"raise it for this step with `limits: {{{key}: ...}}`, or find out why it needs that much",
+        )
+    if exit_.limit == "disk-full":
+        return Broken(
+            f"the disk of the store became full while the step {name!r} ran",
+            hint="free some space (`contractor gc` frees the store's) and build again: finished steps are kept",
+        )
+    if not exit_.started:
+        return Broken(
+            f"the sandbox of the step {name!r} could not be set up (bwrap ended with {exit_.code})",
+            hint="its message is at the end of the log; `contractor doctor` says what this machine can do",
+        )
+    if exit_.code == 0:
+        return None
+    if exit_.code in (126, 127):
+        return Failed(
+            f"the step {name!r} failed with exit code {exit_.code}: a program was not found or cannot be executed",
+            hint="the last line names it; install its package with an `apt` step before this one",
+        )
+    killed = f", killed by signal {exit_.code - 128}" if 128 < exit_.code < 160 else ""
+    return Failed(f"the step {name!r} failed with exit code {exit_.code}{killed}")
+
+

@@ -1,0 +1,197 @@
+"""execute(plan, store, sandbox, emit): the recipe of a build. Read this first.
+
+For each action: is there a finished result for its key? Then nothing runs. Else bring the workspace to the state
+before it, run it, keep what it left (state, layer, artifact), and only then make its result findable.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+
+from contractor.build import steps
+from contractor.build.bookkeeping import Bookkeeping
+from contractor.build.context import Emit, Made, Options, StepContext
+from contractor.build.diagnostics import keep_diagnostics
+from contractor.build.log import Log
+from contractor.build.place import Place
+from contractor.core.errors import Aborted, Broken, ContractorError
+from contractor.plan.model import Action, Plan
+from contractor.plan.planner import base_artifact
+from contractor.sandbox.local import LocalSandbox
+from contractor.spec.actions import ACTIONS
+from contractor.spec.model import CreateSystree
+from contractor.store.layout import Store, locked, take_lock
+from contractor.store.records import Record
+from contractor.store.results import Result, Results
+
+_SPACE_FLOOR = 64 << 20  # bytes that must be free before anything starts
+_BASE_WAIT = 3600.0  # seconds to wait for another build that makes the same base
+
+
+def execute(
+    plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options: Options = Options(), parent: str = ""
+) -> Record:
+    """Run a plan and return its record, whatever the outcome: a build that fails is not an exception.
+
+    parent: the build that needs this one as a base. Ctrl-C ends the step and gives an aborted build.
+    """
+    results = Results(store, sandbox.ids)
+    books = Bookkeeping(plan, store, sandbox, emit, parent)
+    with ExitStack() as stack:
+        stack.enter_context(_in_use(store, books.id))
+        place = Place(store, results, sandbox, f"{store.root}/work/{books.id}/place")
+        log = Log(f"{books.folder}/log", plan.limits.log)
+        stack.callback(log.close)
+        build = _Build(plan, store, sandbox, books, StepContext(place, store, plan, options, log))
+        books.started()
+        try:
+            _require_space(store)
+            for index, action in enumerate(plan.actions):
+                build.step(index, action)
+            error: ContractorError | None = None
+        except ContractorError as trouble:
+            error = trouble
+        except KeyboardInterrupt:
+            error = Aborted("the build was stopped", hint="build again: finished steps are kept")
+        except OSError as trouble:
+            error = _from_os(trouble)
+        if error is not None:
+            keep_diagnostics(build.context, books, error)
+        place.close(keep=options.keep, on_trouble=lambda trouble: books.notice(trouble.message, "warning"))
+        return books.finished(error, place.memory, f"{place.folder}/ws" if options.keep and place.started else "")
+
+
+class _Build:
+    """A running build: what it has, and one step of it."""
+
+    def __init__(
+        self, plan: Plan, store: Store, sandbox: LocalSandbox, books: Bookkeeping, context: StepContext
+    ) -> None:
+        self.plan = plan
+        self.store = store
+        self.sandbox = sandbox
+        self.books = books
+        self.context = context
+        self.results = Results(store, sandbox.ids)
+
+    def step(self, index: int, action: Action) -> None:
+        """Run an action, or find that it has run."""
+        found = self._found(action)
+        if found is not None:
+            self.books.cached(index, found)
+            return
+        self.context.begin(self.books.id, index, action, self.books.emit)
+        self.books.step_started(index, self.context.log.size)
+        began = time.monotonic()
+        try:
+            if isinstance(action.step.action, CreateSystree) and action.step.action.base:
+                self._ensure_base(action)
+            result = self._run(action, began)
+        except BaseException as error:
+            self.books.step_failed(index, self.context, time.monotonic() - began, error)
+            raise
+        self.books.step_finished(index, self.context, result)
+
+    def _found(self, action: Action) -> Result | None:
+        if self.context.options.fresh:
+            return None
+        with self.store.using():
+            self.books.use(action.key)
+            return self.results.find(action.key)
+
+    def _run(self, action: Action, began: float) -> Result:
+        """The action itself, and then what it left: stored first, found by its key only when all of it is there."""
+        context, place = self.context, self.context.place
+        writes = ACTIONS[action.kind].writes
+        touches = "workspace" in writes or "workspace" in ACTIONS[action.kind].reads
+        if touches:
+            place.at(action.before)
+        if "workspace" in writes:
+            place.touched()
+        made: Made = steps.run(context)
+        keeps_state = "workspace" in writes and action.after == action.key
+        if keeps_state:
+            place.save(action.key, action.before)
+        elif "workspace" in writes:
+            place.at(action.after)
+        result = Result(
+            key=action.key,
+            kind=action.kind,
+            name=action.step.name,
+            build=self.books.id,
+            finished=time.time(),
+            seconds=time.monotonic() - began,
+            inputs=action.inputs,
+            layer="tree" in writes,
+            state=keeps_state,
+            before=action.before,
+            artifact=made.artifact,
+            fetches=tuple(context.fetches),
+            packages=made.packages,
+        )
+        self.results.add(result)
+        return result
+
+    def _ensure_base(self, action: Action) -> None:
+        """Build the base that a create-systree needs, unless its artifact is there; one build at a time."""
+        assert isinstance(action.step.action, CreateSystree)
+        name = action.step.action.base
+        plan = self.plan.bases[name]
+        key = base_artifact(plan).key
+        if self.results.find(key) is not None:
+            return
+        with locked(
+            self.store.path("locks", f"base-{key}"),
+            what=f"another build that makes the base {name}",
+            wait=_BASE_WAIT,
+            waiting=lambda: self.context.notice(f"another build makes the base {name}: waiting for it"),
+        ):
+            if self.results.find(key) is not None:
+                return
+            options = self.context.options._replace(fresh=False, keep=False, secrets={})
+            record = execute(plan, self.store, self.sandbox, self.books.emit, options, parent=self.books.id)
+            self.books.base(name, record.id)
+            if record.outcome != "succeeded":
+                raise self.books.error_of(record, f"the base {name} could not be made")
+
+
+def _in_use(store: Store, build: str) -> ExitStack:
+    """The build's folder below work/ with its lock held: what gc leaves alone. It goes with the build."""
+    stack = ExitStack()
+    folder = store.path("work", build)
+    os.mkdir(folder, 0o700)
+    lock = take_lock(f"{folder}/lock")
+    if lock is None:
+        raise Broken(f"somebody else holds {folder}/lock", hint="run `contractor gc`")
+
+    def leave() -> None:
+        os.close(lock)
+        if not os.path.exists(f"{folder}/place"):
+            for name in ("lock", "uses"):
+                if os.path.exists(f"{folder}/{name}"):
+                    os.unlink(f"{folder}/{name}")
+            os.rmdir(folder)
+
+    stack.callback(leave)
+    return stack
+
+
+def _require_space(store: Store) -> None:
+    found = os.statvfs(store.root)
+    free = found.f_bavail * found.f_frsize
+    if free < _SPACE_FLOOR:
+        raise Broken(
+            f"only {free >> 20} MiB are free where the store is ({store.root})",
+            hint="`contractor gc` frees what is no longer needed; or choose another place with --store DIR",
+        )
+
+
+def _from_os(error: OSError) -> ContractorError:
+    if error.errno in (28, 122):
+        return Broken(
+            f"the disk is full: {error.filename or 'the store'}",
+            hint="free some space (`contractor gc`) and build again: finished steps are kept",
+        )
+    return Broken(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))

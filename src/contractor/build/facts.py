@@ -1,0 +1,110 @@
+"""What planning must know of the world, gathered once before it: architecture, epoch, and digests of the sources."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from contractor.build.git import commit_time, resolve_commit
+from contractor.build.source import Source, read_source
+from contractor.core import digest
+from contractor.core.errors import Rejected, Unavailable
+from contractor.plan.model import Facts
+from contractor.sandbox.local import LocalSandbox
+from contractor.spec import model
+from contractor.spec.model import BuildSpec, Step
+from contractor.store.layout import Store
+
+_DEBIAN_ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
+NO_SOURCE_EPOCH = 315532800  # 1980-01-01: the first time that zip and FAT can hold
+
+
+def host_arch() -> str:
+    """This machine's architecture, by Debian's name for it."""
+    machine = os.uname().machine
+    return _DEBIAN_ARCHES.get(machine, machine)
+
+
+def gather(
+    spec: BuildSpec,
+    steps: Sequence[Step],
+    values: tuple[Mapping[str, str], Mapping[str, str]],
+    *,
+    folder: str,
+    store: Store,
+    sandbox: LocalSandbox,
+) -> Facts:
+    """values: parameters and matrix values of this combination; folder: what the specification's paths are below."""
+    parameters, matrix = values
+    arch = matrix.get("arch", host_arch())
+    if arch != host_arch():
+        raise Unavailable(
+            f"this machine builds for {host_arch()}, not for {arch}",
+            hint=f"choose with `--only arch={host_arch()}`, or build on a machine with that architecture",
+        )
+    found = {
+        position: read_source(folder, step.action.path, store, _own_files(spec, folder))
+        for position, step in enumerate(steps)
+        if isinstance(step.action, model.Source) and step.action.path
+    }
+    epoch, origin = _epoch(spec, list(found.values()))
+    sources: dict[int, str] = {}
+    for position, step in enumerate(steps):
+        if isinstance(step.action, model.Source):
+            sources[position] = _identity(step.action, found.get(position), epoch, folder)
+    customs = {
+        step.action.name: _custom_digest(folder, step) for step in steps if isinstance(step.action, model.Custom)
+    }
+    return Facts(
+        arch=arch,
+        epoch=epoch,
+        epoch_origin=origin,
+        ids=sandbox.owners,
+        parameters=dict(parameters),
+        matrix=dict(matrix),
+        sources=sources,
+        customs=customs,
+    )
+
+
+def _own_files(spec: BuildSpec, folder: str) -> tuple[str, ...]:
+    """The specification itself is no source: editing step 48 must not change what step 1 reads."""
+    return (os.path.abspath(os.path.join(folder, os.path.basename(spec.file))), os.path.abspath(f"{folder}/.contractor"))
+
+
+def _epoch(spec: BuildSpec, sources: list[Source]) -> tuple[int, str]:
+    if spec.epoch is not None:
+        return spec.epoch, "the specification's epoch"
+    for source in sources:
+        time = commit_time(source.path) if source.git else None
+        if time is not None:
+            return time, f"the git commit of {source.path}"
+    if sources:
+        return max(NO_SOURCE_EPOCH, max(source.newest for source in sources)), "the newest file of the source"
+    return NO_SOURCE_EPOCH, "no source: 1980-01-01"
+
+
+def _identity(action: model.Source, found: Source | None, epoch: int, folder: str) -> str:
+    if found is not None:
+        return found.digest(epoch)
+    if action.git:
+        return resolve_commit(action.git, action.ref, folder)
+    return action.sha256
+
+
+def custom_path(folder: str, name: str) -> Path:
+    return Path(folder, ".contractor", "actions", name)
+
+
+def _custom_digest(folder: str, step: Step) -> str:
+    assert isinstance(step.action, model.Custom)
+    path = custom_path(folder, step.action.name)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Rejected(
+            f"{step.place}: the custom action {step.action.name} cannot be read: {error.strerror}",
+            hint=f"put its executable at {path}",
+        ) from error
+    return digest.of_bytes(content)

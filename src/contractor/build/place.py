@@ -1,0 +1,118 @@
+"""One build's place on this machine: the supervisor (started when first needed), the workspace, the tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from contractor.build.operations import OPERATIONS
+from contractor.core.errors import Broken
+from contractor.sandbox.local import LocalSandbox
+from contractor.sandbox.memory import MemoryGroup
+from contractor.sandbox.namespace import Supervisor
+from contractor.sandbox.run import Caller, run
+from contractor.sandbox.spec import Exit, SandboxSpec
+from contractor.store.layout import Store
+from contractor.store.results import Results
+
+
+class Place:
+    """Use as a context manager. `workspace` is the key of the state that the workspace is in, None when unknown."""
+
+    def __init__(self, store: Store, results: Results, sandbox: LocalSandbox, folder: str) -> None:
+        self.folder = folder
+        self.workspace: str | None = None
+        self._store = store
+        self._results = results
+        self._sandbox = sandbox
+        self._stack = ExitStack()
+        self._running: tuple[Supervisor, MemoryGroup] | None = None
+        self._programs: dict[tuple[str, ...], dict[str, bool]] = {}
+
+    def call(self, operation: str, args: Mapping[str, Any] | None = None, fds: Sequence[int] = ()) -> Any:
+        """An operation of the supervisor (operations.py), which is started by the first."""
+        return self._started()[0].call(operation, args or {}, fds)
+
+    def _started(self) -> tuple[Supervisor, MemoryGroup]:
+        if self._running is None:
+            self._running = self._stack.enter_context(self._sandbox.start(OPERATIONS))
+            self._running[0].call("begin", {"work": self.folder})
+            self.workspace = ""
+        return self._running
+
+    @property
+    def started(self) -> bool:
+        return self._running is not None
+
+    @property
+    def memory(self) -> str:
+        """How the memory limit is held."""
+        return self._running[1].kind if self._running else self._sandbox.tier.memory
+
+    def at(self, key: str) -> None:
+        """Bring the workspace to the state of an action, "" for empty."""
+        self._started()
+        if self.workspace != key:
+            self.workspace = None
+            self.call("restore", {"chain": self._results.chain(key)})
+            self.workspace = key
+
+    def touched(self) -> None:
+        """The workspace is being changed: whatever fails from here on, it is in no state that has a name."""
+        self.workspace = None
+
+    def save(self, key: str, parent: str) -> None:
+        """Keep the workspace as the state of an action."""
+        self.call("save", {"states": self._store.path("states"), "name": key, "parent": parent})
+        self.workspace = key
+
+    def mount(self, layers: Sequence[str], *, writable: bool = False) -> str:
+        """Show a tree at TREE; when writable, returns the directory that gets what is written."""
+        paths = [self._store.layer(self._sandbox.ids, key) for key in layers]
+        upper: str = self.call("mount-tree", {"layers": paths, "writable": writable})
+        return upper
+
+    def has_program(self, layers: tuple[str, ...], path: str) -> bool:
+        """Whether the mounted tree (of these layers) has a program."""
+        known = self._programs.setdefault(layers, {})
+        if path not in known:
+            known[path] = bool(self.call("exist-in-tree", {"paths": [path]}))
+        return known[path]
+
+    def show(self, path: str) -> str:
+        """Where a step may find a folder or a file of the invoking user (to be mounted read-only)."""
+        shown: str = self.call("show", {"path": path})
+        return shown
+
+    def commit_layer(self, upper: str, key: str) -> None:
+        self.call("commit-layer", {"upper": upper, "layer": self._layer_path(key)})
+
+    def unpack_layer(self, archive: str, key: str, max_bytes: int) -> None:
+        """Make a layer of an artifact's archive."""
+        fd = os.open(archive, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.call("unpack-tree", {"layer": self._layer_path(key), "max_bytes": max_bytes}, [fd])
+        finally:
+            os.close(fd)
+
+    def _layer_path(self, key: str) -> str:
+        path = self._store.layer(self._sandbox.ids, key)
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        return path
+
+    def run(self, spec: SandboxSpec, caller: Caller) -> Exit:
+        supervisor, group = self._started()
+        return run(supervisor, spec, caller, group, self.folder)
+
+    def close(self, *, keep: bool, on_trouble: Callable[[Broken], None]) -> None:
+        """End the supervisor; the build's place goes with everything in it, unless it is to be kept."""
+        try:
+            if self._running is not None:
+                self.call("end", {"keep": keep})
+        except Broken as error:
+            on_trouble(error)
+        finally:
+            self._stack.close()
+            self._running = None

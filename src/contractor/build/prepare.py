@@ -1,0 +1,96 @@
+"""From a specification's file to the plans of its combinations, with the bases that they need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from contractor.build.facts import gather
+from contractor.core.errors import Rejected
+from contractor.plan.model import Plan
+from contractor.plan.planner import make_plan
+from contractor.sandbox.local import LocalSandbox
+from contractor.spec.load import load_spec
+from contractor.spec.matrix import Combination, expand, resolve_steps
+from contractor.spec.model import BuildSpec, Step
+from contractor.store.layout import Store
+
+SHIPPED_BASES = Path(__file__).parent.parent / "data" / "bases"
+_LARGEST_SPEC = 16 << 20  # bytes: more is not even read
+
+
+class Request(NamedTuple):
+    """What is asked for: a specification, values for its parameters, some of its matrix; where bases are looked up."""
+
+    spec: str
+    parameters: Mapping[str, str] = {}
+    only: Mapping[str, str] = {}
+    base_folders: tuple[Path, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        return os.path.dirname(os.path.abspath(self.spec))
+
+    def bases(self) -> tuple[Path, ...]:
+        """Where bases are, the first found wins: beside the specification, the user's own, Contractor's."""
+        return (Path(self.folder, ".contractor", "bases"), *self.base_folders, SHIPPED_BASES)
+
+
+def read_spec(path: str) -> BuildSpec:
+    """The specification in a file; Rejected when it cannot be read, SpecError with every problem in it."""
+    folder = os.path.dirname(path)
+    return load_spec(_read(path), path, lambda name: _read(os.path.normpath(f"{folder or '.'}/{name}")))
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_LARGEST_SPEC)
+    except FileNotFoundError as error:
+        raise Rejected(
+            f"there is no {path}", hint="`contractor init` writes a first specification for the project here"
+        ) from error
+    except OSError as error:
+        raise Rejected(f"{path} cannot be read: {error.strerror}") from error
+
+
+def make_plans(request: Request, store: Store, sandbox: LocalSandbox) -> list[Plan]:
+    """One plan for each combination of the matrix that was asked for."""
+    spec = read_spec(request.spec)
+    return [
+        _plan(spec, combination, request, store, sandbox)
+        for combination in expand(spec, request.parameters, request.only)
+    ]
+
+
+def _plan(
+    spec: BuildSpec, combination: Combination, request: Request, store: Store, sandbox: LocalSandbox, depth: int = 0
+) -> Plan:
+    steps, skipped = resolve_steps(spec, combination)
+    values = (combination.parameters, combination.matrix)
+    facts = gather(spec, steps, values, folder=request.folder, store=store, sandbox=sandbox)
+
+    def base_plan(name: str, step: Step) -> Plan:
+        if depth > 8:
+            raise Rejected(f"{step.place}: the base {name} needs itself", hint="a base must end in debootstrap")
+        path = find_base(name, request.bases(), str(step.place))
+        base = read_spec(str(path))
+        if not all(parameter.default is not None for parameter in base.parameters):
+            raise Rejected(f"{path}: a base's parameters need defaults", hint="nobody can give them a value")
+        first = expand(base, {}, {"arch": facts.arch} if "arch" in base.matrix else {})[0]
+        inner = request._replace(spec=str(path))
+        return _plan(base, first, inner, store, sandbox, depth + 1)
+
+    return make_plan(spec, steps, facts, skipped=skipped, base_plan=base_plan)
+
+
+def find_base(name: str, folders: tuple[Path, ...], place: str = "") -> Path:
+    """The specification of a base; Rejected with what there is when there is none."""
+    for folder in folders:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    known = sorted({path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.yaml")})
+    where = f"{place}: " if place else ""
+    raise Rejected(f"{where}there is no base {name}", details=(f"bases: {', '.join(known)}",), hint="contractor bases")

@@ -1,0 +1,17 @@
+"""create-systree: an artifact as a new system tree: unpacked once as a layer, mounted ever after."""
+
+from __future__ import annotations
+
+from contractor.build.artifacts import artifact_digest
+from contractor.build.context import Made, StepContext
+from contractor.store.results import artifact_path
+
+_LARGEST = 64 << 30  # bytes of an unpacked tree, when the build has no disk limit to hold it
+
+
+def run(context: StepContext) -> Made:
+    digest = artifact_digest(context)
+    archive = artifact_path(context.store, digest)
+    context.place.unpack_layer(archive, context.action.key, context.limits.disk or _LARGEST)
+    context.say(f"system tree of sha256:{digest}")
+    return Made()

@@ -1,0 +1,25 @@
+"""source: what the workspace begins with: a folder's files, a git commit, or an archive by URL and sha256."""
+
+from __future__ import annotations
+
+from contractor.build.context import Made, StepContext
+from contractor.build.download import fetched_blob
+from contractor.build.git import clone_into_workspace
+from contractor.build.source import source_blob
+from contractor.spec.model import Source
+
+
+def run(context: StepContext) -> Made:
+    action = context.action.step.action
+    assert isinstance(action, Source)
+    if action.git:
+        return Made(exit=clone_into_workspace(context, action, context.action.inputs["source"]))
+    args = {"to": action.to, "max_bytes": context.limits.disk, "max_files": context.limits.files}
+    if action.url:
+        with fetched_blob(context, action.url, action.sha256) as blob:
+            done = context.place.call("unpack", args, [blob.fileno()])
+    else:
+        with source_blob(context, action.path, context.action.inputs["source"]) as blob:
+            done = context.place.call("unpack", args, [blob.fileno()])
+    context.say(f"{done['files']} files, sha256:{context.action.inputs['source']}")
+    return Made()

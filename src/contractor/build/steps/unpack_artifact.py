@@ -1,0 +1,24 @@
+"""unpack-artifact: an artifact of this build, or of the store by digest, into the workspace."""
+
+from __future__ import annotations
+
+import os
+
+from contractor.build.artifacts import artifact_digest
+from contractor.build.context import Made, StepContext
+from contractor.spec.model import UnpackArtifact
+from contractor.store.results import artifact_path
+
+
+def run(context: StepContext) -> Made:
+    action = context.action.step.action
+    assert isinstance(action, UnpackArtifact)
+    digest = artifact_digest(context)
+    fd = os.open(artifact_path(context.store, digest), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        args = {"to": action.to, "max_bytes": context.limits.disk, "max_files": context.limits.files}
+        done = context.place.call("unpack", args, [fd])
+    finally:
+        os.close(fd)
+    context.say(f"unpacked {done['files']} files of sha256:{digest}")
+    return Made()

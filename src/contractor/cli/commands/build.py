@@ -1,0 +1,131 @@
+"""contractor build: plan, run, show, and end with the outcome's exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+
+from contractor.build.context import Options
+from contractor.build.executor import execute
+from contractor.build.prepare import make_plans
+from contractor.cli import config
+from contractor.cli.console import make_console
+from contractor.cli.options import Parser, add_request, open_store, pairs, request_of
+from contractor.core import events
+from contractor.core.errors import EXIT_CODES, Outcome, Rejected
+from contractor.sandbox.local import choose
+from contractor.store.records import Record
+
+
+def parser() -> Parser:
+    made = Parser("build", "Build a specification in a sealed sandbox. A step that has run is not run again.")
+    add_request(made)
+    made.add_argument("-o", "--output", metavar="DIR", help="copy the artifacts there, with a SHA256SUMS")
+    made.add_argument("--keep", action="store_true", help="leave the workspace when the build has ended")
+    made.add_argument("--fresh", action="store_true", help="run every step, whatever has been built before")
+    made.add_argument("--events", metavar="FILE", help="write the events as JSON lines ('-': standard output)")
+    made.add_argument("--secret", action="append", default=[], metavar="NAME=FILE", help="a secret, read from a file")
+    made.add_argument("--plain", action="store_true", help="plain lines, also on a terminal")
+    made.add_argument("-q", "--quiet", action="store_true", help="show failures only")
+    made.add_argument("-v", "--verbose", action="store_true", help="show more of what runs")
+    return made
+
+
+def run(argv: list[str]) -> int:
+    args = parser().parse_args(argv)
+    settings = config.load()
+    store = open_store(args, settings)
+    sandbox = choose(one_id=args.one_id)
+    request = request_of(args, settings)
+    plans = make_plans(request, store, sandbox)
+    records: list[Record] = []
+    with ExitStack() as stack:
+        console = make_console(
+            sys.stderr,
+            mode="quiet" if args.quiet else "plain" if args.plain or not settings.live else "live",
+            colour=settings.colour,
+            ci=settings.ci,
+            width=_width,
+            verbose=args.verbose,
+        )
+        stack.callback(console.close)
+        emit = stack.enter_context(_Events(args.events, console)) if args.events else console
+        options = Options(
+            folder=request.folder,
+            fresh=args.fresh,
+            keep=args.keep,
+            secrets=_secrets(args.secret),
+            upstream_proxy=settings.proxy,
+            tick=_ticker(console),
+        )
+        for plan in plans:
+            records.append(execute(plan, store, sandbox, emit, options))
+            if records[-1].outcome == Outcome.ABORTED.value:
+                break
+    if args.output:
+        from contractor.build.export import export
+
+        export([record for record in records if record.outcome == "succeeded"], store, args.output, len(plans) > 1)
+    _settle(store, sandbox.ids, records)
+    return max(EXIT_CODES[Outcome(record.outcome)] for record in records)
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size(2).columns
+    except OSError:
+        return 80
+
+
+def _ticker(console: object) -> object:
+    import time
+
+    def tick() -> None:
+        console.tick(time.time())  # type: ignore[attr-defined]
+
+    return tick
+
+
+def _secrets(given: list[str]) -> dict[str, bytes]:
+    found = {}
+    for name, path in pairs(given, "--secret").items():
+        try:
+            with open(path, "rb") as file:
+                found[name] = file.read(1 << 20)
+        except OSError as error:
+            raise Rejected(f"--secret {name}: {path} cannot be read: {error.strerror}") from error
+    return found
+
+
+class _Events:
+    """The events also as JSON lines in a file."""
+
+    def __init__(self, path: str, console: object) -> None:
+        self._path = path
+        self._console = console
+
+    def __enter__(self) -> _Events:
+        try:
+            self._file = sys.stdout.buffer if self._path == "-" else open(self._path, "wb")  # noqa: SIM115
+        except OSError as error:
+            raise Rejected(f"--events {self._path} cannot be written: {error.strerror}") from error
+        return self
+
+    def __call__(self, event: events.AnyEvent) -> None:
+        self._file.write(events.encode(event))
+        self._file.flush()
+        self._console(event)  # type: ignore[operator]
+
+    def __exit__(self, *_error: object) -> None:
+        if self._path != "-":
+            self._file.close()
+
+
+def _settle(store: object, ids: str, records: list[Record]) -> None:
+    """Sync what ran, and make its results lasting; a build where nothing ran has nothing to sync."""
+    if not any(step.outcome == "succeeded" for record in records for step in record.steps):
+        return
+    from contractor.build.settle import settle_in_background
+
+    settle_in_background(store, ids)  # type: ignore[arg-type]

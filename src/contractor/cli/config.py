@@ -1,0 +1,40 @@
+"""What the surroundings say, read once: the only module that looks at the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from contractor.core.values import Value
+
+
+class Settings(Value, frozen=True):
+    """store: the store's folder. bases: the user's own bases. colour, live: what the terminal (stderr) can do.
+    ci: github, gitlab or empty. proxy: a proxy that the host itself needs for http."""
+
+    store: str
+    bases: str
+    colour: bool
+    live: bool
+    ci: str
+    proxy: str
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """CONTRACTOR_STORE, XDG_DATA_HOME, XDG_CONFIG_HOME, HOME, NO_COLOR, TERM, CI's marks, http_proxy."""
+    env = os.environ if environ is None else environ
+    home = env.get("HOME") or "/nonexistent"
+    data = env.get("XDG_DATA_HOME") or f"{home}/.local/share"
+    config = env.get("XDG_CONFIG_HOME") or f"{home}/.config"
+    ci = "github" if env.get("GITHUB_ACTIONS") else "gitlab" if env.get("GITLAB_CI") else ""
+    terminal = sys.stderr.isatty() and env.get("TERM", "dumb") != "dumb"
+    return Settings(
+        store=env.get("CONTRACTOR_STORE") or f"{data}/contractor",
+        bases=str(Path(config, "contractor", "bases")),
+        colour=terminal and not env.get("NO_COLOR"),
+        live=terminal and not ci,
+        ci=ci,
+        proxy=env.get("http_proxy") or "",
+    )

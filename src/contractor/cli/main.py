@@ -1,0 +1,89 @@
+"""The command line: finds the command, runs it, and makes text and an exit code of its errors.
+
+Nothing is imported before it is needed: `contractor --version` must not pay for the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from contractor import __version__
+
+# name: what it does; each is a module of contractor.cli.commands (with "_" for "-")
+COMMANDS = {
+    "build": "run a specification's steps in a sealed sandbox",
+    "plan": "show what would run, where, with which network, and why",
+    "init": "write a first contractor.yaml for the project here",
+    "list": "the builds, newest first",
+    "show": "a build: steps, times, artifacts, inputs",
+    "log": "what the steps of a build wrote",
+    "artifacts": "list, get or verify artifacts",
+    "bases": "the system trees that a specification can start from",
+    "actions": "the table of actions: place, network, fields",
+    "schema": "the JSON Schema of contractor.yaml, for editors",
+    "doctor": "what this machine can isolate, and how to get what is missing",
+    "gc": "remove what is no longer needed from the store",
+    "clean": "remove kept workspaces and builds by name",
+}
+
+
+def run() -> None:
+    """The entry point."""
+    code = main(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os._exit(code)  # without the interpreter's tear-down, which costs some milliseconds and does nothing here
+
+
+def main(argv: list[str]) -> int:
+    """Run a command line and return its exit code."""
+    if argv[:1] in (["--version"], ["-V"]):
+        sys.stdout.write(f"contractor {__version__}\n")
+        return 0
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        sys.stdout.write(usage())
+        return 0 if argv else 2
+    if argv[0] not in COMMANDS:
+        return _unknown(argv[0])
+    from contractor.core.errors import EXIT_CODES, ContractorError, Outcome
+
+    try:
+        from importlib import import_module
+
+        module = import_module(f"contractor.cli.commands.{argv[0].replace('-', '_')}")
+        code: int = module.run(argv[1:])
+    except ContractorError as error:
+        from contractor.cli import config
+        from contractor.cli.text import render_error
+
+        sys.stdout.flush()
+        sys.stderr.write(render_error(error, colour=config.load().colour) + "\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_CODES[Outcome.ABORTED]
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read our output has enough of it
+        return 0
+    return code
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return (
+        "contractor: build software in sealed, reproducible sandboxes\n\n"
+        "usage: contractor COMMAND [OPTIONS]\n\n" + "\n".join(lines) + "\n\n"
+        "`contractor COMMAND --help` tells more; start with `contractor init`, then `contractor build`.\n"
+    )
+
+
+def _unknown(name: str) -> int:
+    import difflib
+
+    near = difflib.get_close_matches(name, COMMANDS, 1)
+    hint = f"hint: did you mean `contractor {near[0]}`?" if near else "hint: `contractor --help` lists the commands"
+    sys.stderr.write(f"error: there is no command {name!r}\n{hint}\n")
+    return 2

@@ -1,0 +1,58 @@
+"""Options that several commands have, and what they give."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from contractor.build.prepare import Request
+from contractor.cli import config
+from contractor.core.errors import Rejected
+from contractor.store.layout import Store
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, whose errors are ours and whose exit code is the table's for a bad request."""
+
+    def __init__(self, command: str, text: str) -> None:
+        super().__init__(prog=f"contractor {command}", description=text, allow_abbrev=False)
+        self.add_argument("--store", metavar="DIR", help="the store (default: $CONTRACTOR_STORE, or XDG's data folder)")
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise Rejected(message, hint=f"{self.prog} --help")
+
+
+def open_store(args: argparse.Namespace, settings: config.Settings) -> Store:
+    return Store(args.store or settings.store)
+
+
+def add_request(parser: Parser) -> None:
+    parser.add_argument("spec", nargs="?", default="contractor.yaml", help="the specification, or its folder")
+    parser.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
+    parser.add_argument("--only", action="append", default=[], metavar="KEY=VALUE", help="this part of the matrix")
+    parser.add_argument("--one-id", action="store_true", help="isolate with one id only: degraded, for comparison")
+
+
+def request_of(args: argparse.Namespace, settings: config.Settings) -> Request:
+    spec = f"{args.spec.rstrip('/')}/contractor.yaml" if os.path.isdir(args.spec) else args.spec
+    return Request(
+        spec=os.path.normpath(spec),
+        parameters=pairs(args.parameter, "-p"),
+        only=pairs(args.only, "--only"),
+        base_folders=(Path(settings.bases),),
+    )
+
+
+def pairs(given: Sequence[str], option: str) -> dict[str, str]:
+    """NAME=VALUE items as a dict; Rejected when one is not, or a name comes twice."""
+    found: dict[str, str] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise Rejected(f"{option} {item}: expected NAME=VALUE", hint=f"for example {option} VERSION=1.2")
+        if name in found:
+            raise Rejected(f"{option} gives {name} twice", hint="give it once")
+        found[name] = value
+    return found

@@ -1,0 +1,158 @@
+"""Build records and logs, one folder a build.
+
+    builds/<id>/record.json    what was asked for, what was used, what came out; "running" until the build has ended
+    builds/<id>/plan.json      the plan, as it was run
+    builds/<id>/log            every byte that the steps wrote; a step's part is in the record as offsets
+    builds/<id>/events.jsonl   the events, but the output
+    builds/<id>/diagnostics.tar.zst   after a failure, what the specification asked to keep
+
+An id is <UTC time>-<name>-<4 hex digits>: it sorts by time and two at once differ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from contractor.core.errors import Broken, Rejected
+from contractor.core.events import ArtifactInfo
+from contractor.core.values import Value
+from contractor.store.layout import Store
+from contractor.store.results import FetchRecord
+
+RECORD_VERSION = 1
+
+
+class StepRecord(Value, frozen=True):
+    """A step of a build. log_start, log_end: its bytes in the log. Times are seconds since the epoch, and seconds."""
+
+    name: str
+    action: str
+    key: str
+    place: str
+    network: str
+    outcome: str  # an Outcome, "cached", or "not run"
+    started: float = 0.0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    max_rss: int = 0
+    exit_code: int | None = None
+    log_start: int = 0
+    log_end: int = 0
+    fetches: tuple[FetchRecord, ...] = ()
+    packages: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()  # names only
+    message: str = ""
+    made_by: str = ""  # for a cached step, the build that ran it
+
+
+class Record(Value, frozen=True):
+    """A build, for people and for proofs. outcome is "running" until it has ended."""
+
+    id: str
+    name: str
+    outcome: str
+    started: float
+    plan: str
+    arch: str
+    epoch: int
+    epoch_origin: str
+    parameters: dict[str, str]
+    matrix: dict[str, str]
+    inputs: dict[str, str]  # step name -> digest or commit of its source, digest of its download
+    tier: str
+    degraded: bool
+    memory: str  # how the memory limit is held
+    limits: dict[str, Any]
+    tools: dict[str, str]  # name -> version: what took part
+    host: dict[str, str]  # kernel, machine
+    spec: str  # the specification's path
+    version: int = RECORD_VERSION
+    parent: str = ""
+    finished: float = 0.0
+    seconds: float = 0.0
+    steps: tuple[StepRecord, ...] = ()
+    artifacts: tuple[ArtifactInfo, ...] = ()
+    message: str = ""
+    details: tuple[str, ...] = ()
+    hint: str = ""
+    bases: dict[str, str] = {}  # base name -> the build that made it, when this one had to
+    kept: str = ""  # where the workspace was kept
+
+
+class Records:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def new_id(self, name: str) -> str:
+        """An id that nobody has; its folder exists when this returns."""
+        while True:
+            stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+            build = f"{stamp}-{name}-{secrets.token_hex(2)}"
+            try:
+                os.mkdir(self.folder(build), 0o700)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise Broken(f"cannot make {self.folder(build)}: {error.strerror}", hint="`contractor gc`") from error
+            return build
+
+    def folder(self, build: str) -> str:
+        return self._store.path("builds", build)
+
+    def write(self, record: Record) -> None:
+        path = f"{self.folder(record.id)}/record.json"
+        data = msgspec.json.format(msgspec.json.encode(record), indent=1)
+        try:
+            with open(f"{path}.new", "wb") as file:
+                file.write(data)
+            os.rename(f"{path}.new", path)
+        except OSError as error:
+            raise Broken(f"the record cannot be written: {path}: {error.strerror}", hint="`contractor gc`") from error
+
+    def read(self, build: str) -> Record:
+        """The record of a build by its whole id; Rejected when there is none."""
+        try:
+            with open(f"{self.folder(build)}/record.json", "rb") as file:
+                return msgspec.json.decode(file.read(), type=Record)
+        except FileNotFoundError as error:
+            raise Rejected(f"there is no build {build}", hint="`contractor list` shows the builds") from error
+        except msgspec.DecodeError as error:
+            raise Broken(f"the record of {build} cannot be read: {error}") from error
+
+    def ids(self) -> list[str]:
+        """All builds, newest first."""
+        return sorted(os.listdir(self._store.path("builds")), reverse=True)
+
+    def all(self) -> Iterator[Record]:
+        """All readable records, newest first."""
+        for build in self.ids():
+            with contextlib.suppress(Rejected, Broken):
+                yield self.read(build)
+
+    def find(self, text: str) -> str:
+        """The build that is meant: an id or the beginning of one, a name (its newest), or "last".
+
+        Rejected when there is none, or when the beginning fits several (they are listed).
+        """
+        ids = self.ids()
+        if text in ("", "last") and ids:
+            top = [record.id for record in self.all() if not record.parent]
+            return (top or ids)[0]
+        if text in ids:
+            return text
+        fits = [build for build in ids if build.startswith(text)]
+        named = [build for build in ids if build[16:-5] == text]
+        if named:
+            return named[0]
+        if len(fits) == 1:
+            return fits[0]
+        if fits:
+            raise Rejected(f"{text} fits {len(fits)} builds", details=tuple(fits[:20]), hint="give more of the id")
+        raise Rejected(f"there is no build {text or 'yet'}", hint="`contractor list` shows the builds")
