@@ -83,6 +83,7 @@ def test_an_unknown_verdict_is_refused() -> None:
 def test_the_ledger_imports_nothing_heavy() -> None:
     import subprocess
 
-    code = "import sys, contractor.network.ledger; print([m for m in ('asyncio','ssl','h11','urllib') if m in sys.modules])"
+    heavy = ("asyncio", "ssl", "h11", "urllib")
+    code = f"import sys, contractor.network.ledger; print([m for m in {heavy} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

@@ -63,9 +63,7 @@ class Bookkeeping:
         self._record = self._first_record()
         self.records.write(self._record)
         infos = tuple(
-            events.StepInfo(
-                name=step.name, action=step.action, place=step.place, network=step.network, key=step.key
-            )
+            events.StepInfo(name=step.name, action=step.action, place=step.place, network=step.network, key=step.key)
             for step in self._steps
         )
         self.emit(

@@ -187,5 +187,3 @@ def meaning(exit_: Exit, spec: SandboxSpec, name: str) -> ContractorError | None
         )
     killed = f", killed by signal {exit_.code - 128}" if 128 < exit_.code < 160 else ""
     return Failed(f"the step {name!r} failed with exit code {exit_.code}{killed}")
-
-

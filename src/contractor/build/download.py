@@ -25,9 +25,7 @@ def fetched_blob(context: StepContext, url: str, sha256: str) -> Iterator[Binary
         with blobs.writer() as writer:
             limit = min(_LARGEST, context.limits.disk)
             proxy = context.options.upstream_proxy
-            done = download(
-                url, writer.write, sha256=sha256, limit=limit, upstream=proxy, on_restart=writer.restart
-            )
+            done = download(url, writer.write, sha256=sha256, limit=limit, upstream=proxy, on_restart=writer.restart)
             context.fetched(as_record(done))
             writer.commit(sha256)
     with blobs.open(sha256) as blob:

@@ -70,7 +70,10 @@ def gather(
 
 def _own_files(spec: BuildSpec, folder: str) -> tuple[str, ...]:
     """The specification itself is no source: editing step 48 must not change what step 1 reads."""
-    return (os.path.abspath(os.path.join(folder, os.path.basename(spec.file))), os.path.abspath(f"{folder}/.contractor"))
+    return (
+        os.path.abspath(os.path.join(folder, os.path.basename(spec.file))),
+        os.path.abspath(f"{folder}/.contractor"),
+    )
 
 
 def _epoch(spec: BuildSpec, sources: list[Source]) -> tuple[int, str]:

@@ -37,7 +37,12 @@ def resolve_commit(url: str, ref: str, folder: str) -> str:
         return ref
     git = process.require_tool("git", "git")
     where = url if is_remote(url) else os.path.abspath(os.path.join(folder, url))
-    env = {"GIT_TERMINAL_PROMPT": "0", "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", "GIT_ALLOW_PROTOCOL": _ALLOWED}
+    env = {
+        "GIT_TERMINAL_PROMPT": "0",
+        "HOME": "/nonexistent",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_ALLOW_PROTOCOL": _ALLOWED,
+    }
     done = process.run([git, "ls-remote", "--", where], env=env, timeout=60)
     if done.code:
         reason = done.output.decode(errors="replace").strip().splitlines()
@@ -46,7 +51,9 @@ def resolve_commit(url: str, ref: str, folder: str) -> str:
             details=tuple(reason[-3:]),
             hint="is it there and reachable? With a commit as `ref` nothing has to be asked",
         )
-    refs = dict(reversed(line.split("\t", 1)) for line in done.output.decode(errors="replace").splitlines() if "\t" in line)
+    refs = dict(
+        reversed(line.split("\t", 1)) for line in done.output.decode(errors="replace").splitlines() if "\t" in line
+    )
     for name in (ref, f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
         if name in refs:
             return refs[name]
@@ -66,7 +73,12 @@ def commit_time(path: str) -> int | None:
     git = process.which("git")
     if git is None:
         return None
-    env = {"HOME": "/nonexistent", "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+    env = {
+        "HOME": "/nonexistent",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+    }
     done = process.run([git, "-C", path, "log", "-1", "--format=%ct"], env=env)
     text = done.output.strip()
     return int(text) if done.code == 0 and text.isdigit() else None

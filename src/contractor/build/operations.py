@@ -88,7 +88,7 @@ def _save(inside: Inside, args: Args, _fds: list[int]) -> dict[str, int]:
 def _empty(inside: Inside, args: Args, _fds: list[int]) -> None:
     """Remove everything from the workspace but `keep` (paths, and what is above them)."""
     keep = [os.fsencode(path) for path in args["keep"]]
-    above = {path[: i] for path in keep for i in range(len(path)) if path[i : i + 1] == b"/"}
+    above = {path[:i] for path in keep for i in range(len(path)) if path[i : i + 1] == b"/"}
 
     def sweep(folder: bytes) -> None:
         with _opened(os.fsencode(inside.state["work"]) + b"/ws/" + folder) as fd:

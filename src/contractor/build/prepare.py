@@ -13,8 +13,9 @@ from contractor.plan.model import Plan
 from contractor.plan.planner import make_plan
 from contractor.sandbox.local import LocalSandbox
 from contractor.spec.load import load_spec
-from contractor.spec.matrix import Combination, expand, resolve_steps
+from contractor.spec.matrix import Combination, expand
 from contractor.spec.model import BuildSpec, Step
+from contractor.spec.resolve import resolve_steps
 from contractor.store.layout import Store
 
 SHIPPED_BASES = Path(__file__).parent.parent / "data" / "bases"
@@ -68,7 +69,8 @@ def make_plans(request: Request, store: Store, sandbox: LocalSandbox) -> list[Pl
 def _plan(
     spec: BuildSpec, combination: Combination, request: Request, store: Store, sandbox: LocalSandbox, depth: int = 0
 ) -> Plan:
-    steps, skipped = resolve_steps(spec, combination)
+    resolved = resolve_steps(spec, combination.values)
+    steps = resolved.steps
     values = (combination.parameters, combination.matrix)
     facts = gather(spec, steps, values, folder=request.folder, store=store, sandbox=sandbox)
 
@@ -83,7 +85,7 @@ def _plan(
         inner = request._replace(spec=str(path))
         return _plan(base, first, inner, store, sandbox, depth + 1)
 
-    return make_plan(spec, steps, facts, skipped=skipped, base_plan=base_plan)
+    return make_plan(spec, resolved, facts, base_plan=base_plan)
 
 
 def find_base(name: str, folders: tuple[Path, ...], place: str = "") -> Path:

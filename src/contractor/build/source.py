@@ -47,7 +47,17 @@ class Source:
         git = process.which("git") if _in_git(self.path) else None
         names: list[bytes] = []
         if git:
-            argv = [git, "-C", self.path, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
+            argv = [
+                git,
+                "-C",
+                self.path,
+                "ls-files",
+                "-z",
+                "--cached",
+                "--others",
+                "--exclude-standard",
+                "--deduplicate",
+            ]
             done = process.run(argv, env={"GIT_OPTIONAL_LOCKS": "0", "HOME": "/nonexistent", **_SAFE})
             self.git = done.code == 0
             names = done.output.split(b"\0")[:-1] if self.git else []

@@ -81,7 +81,7 @@ def _failure(build: BuildState, event: BuildFinished, paper: Paper, width: int) 
     lines = [
         paper.style(style, f"{paper.mark('failed')} {name} {_HEADLINES[event.outcome]}")
         + (f" in {where}" if where else "")
-        + paper.style("dim", f" after {duration(event.seconds)}")
+        + paper.style("dim", f", after {duration(event.seconds)}")
     ]
     for text in (event.message, *event.details):
         for line in text.split("\n"):

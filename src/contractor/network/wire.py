@@ -23,7 +23,8 @@ _LINGER_BYTES = 4 << 20
 
 def explain_os(error: OSError) -> str:
     """The system's words for an errno, because asyncio replaces them; a resolver's negative numbers have their own."""
-    return os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+    code = error.errno or 0
+    return os.strerror(code) if code > 0 else error.strerror or str(error)
 
 
 class Lost(Broken):

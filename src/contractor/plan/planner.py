@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from contractor.plan.model import Action, Facts, Plan
 from contractor.spec import model
 from contractor.spec.actions import ACTIONS
 from contractor.spec.model import BuildSpec, Step
+from contractor.spec.resolve import Resolved
 
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
 _DEFAULT_HOSTS = (urlsplit(DEFAULT_MIRROR).netloc, "security.debian.org")
@@ -21,21 +22,14 @@ _DEFAULT_HOSTS = (urlsplit(DEFAULT_MIRROR).netloc, "security.debian.org")
 BasePlanner = Callable[[str, Step], Plan]
 
 
-def make_plan(
-    spec: BuildSpec,
-    steps: Sequence[Step],
-    facts: Facts,
-    *,
-    skipped: Sequence[tuple[str, str]] = (),
-    base_plan: BasePlanner,
-) -> Plan:
+def make_plan(spec: BuildSpec, resolved: Resolved, facts: Facts, *, base_plan: BasePlanner) -> Plan:
     """The plan of one combination of the matrix.
 
-    steps: the specification's, with pipelines expanded and values in place. base_plan: the plan of a base by name
-    (of the same architecture), asked for once a name.
+    resolved: the specification's steps, with pipelines expanded and values in place. base_plan: the plan of a base by
+    name (of the same architecture), asked for once a name.
     """
     planner = _Planner(spec, facts, base_plan)
-    actions = tuple(planner.action(position, step) for position, step in enumerate(steps))
+    actions = tuple(planner.action(position, step) for position, step in enumerate(resolved.steps))
     return Plan(
         name=spec.name,
         arch=facts.arch,
@@ -45,9 +39,9 @@ def make_plan(
         matrix=facts.matrix,
         actions=actions,
         limits=spec.limits,
-        diagnostics=spec.diagnostics,
+        diagnostics=resolved.diagnostics,
         bases=planner.bases,
-        skipped=tuple(skipped),
+        skipped=resolved.skipped,
         file=spec.file,
     )
 

@@ -245,5 +245,3 @@ def _nested_namespace(maps: idmap.IdMaps, user: int) -> int:
     finally:
         close_all([ready_read, go_read, go_write])
         process.wait(pid)
-
-

@@ -28,7 +28,9 @@ def run(context: StepContext) -> Made:
         if paths is None and not done["files"]:
             raise Failed(f"the artifact {action.name} would be empty", hint="no step before it left a file")
         for path in done["skipped"]:
-            context.notice(f"{os.fsdecode(path)!r} is a device or a socket and was left out of {action.name}", "warning")
+            context.notice(
+                f"{os.fsdecode(path)!r} is a device or a socket and was left out of {action.name}", "warning"
+            )
         stored = os.fstat(fd).st_size
         final = artifact_path(context.store, done["digest"])
         os.makedirs(os.path.dirname(final), 0o700, exist_ok=True)

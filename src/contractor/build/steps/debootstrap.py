@@ -51,7 +51,7 @@ def _argv(action: Debootstrap, context: StepContext) -> list[str]:
         f"--architectures={action.arch or context.action.arch}",
         f"--keyring={KEYRING}",
         "--skip=check/empty",
-        "--aptopt=Acquire::Retries \"3\"",
+        '--aptopt=Acquire::Retries "3"',
     ]
     if action.include:
         argv.append(f"--include={','.join(action.include)}")
