@@ -57,8 +57,26 @@ def test_a_refusal_names_host_and_ports() -> None:
     assert allow.refusal("a.org", 22) == "port 22 of a.org is not on this step's allow-list, only 80, 443, 8080"
 
 
-@pytest.mark.parametrize("entry", ["", "*", "*.", "**.org", "a..b", "-a.org", "a/b", "a:0", "a:65536", "a:", "a:x",
-                                   "http://a", "u@a", "ä.org", "*.1::2", "[::1", "[::1]x", "a b", "a\n", "*.*.a"])  # fmt: skip
+NO_ENTRIES = [
+    "",
+    "*",
+    "*.",
+    "**.org",
+    "a..b",
+    "-a.org",
+    "a/b",
+    "a:0",
+    "a:65536",
+    "a:",
+    "a:x",
+    "http://a",
+    "u@a",
+    "ä.org",
+]
+NO_ENTRIES += ["*.1::2", "[::1", "[::1]x", "a b", "a\n", "*.*.org"]
+
+
+@pytest.mark.parametrize("entry", NO_ENTRIES)
 def test_what_is_no_entry_is_rejected(entry: str) -> None:
     with pytest.raises(Rejected) as caught:
         AllowList((entry,))

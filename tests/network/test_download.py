@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import response
+from loopback import response
 
 from contractor.core.errors import Broken, OutOfLimits, Rejected
 from contractor.network import download as module

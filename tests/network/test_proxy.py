@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import SHORT, response
+from loopback import SHORT, response
 
 from contractor.core.errors import Broken, Rejected
 from contractor.network.dial import ProxyLimits

@@ -8,9 +8,9 @@ import threading
 import time
 
 import pytest
-from conftest import SHORT, response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from loopback import SHORT, response
 
 from contractor.network.dial import ProxyLimits
 

@@ -6,7 +6,7 @@ import socket
 import time
 
 import pytest
-from conftest import SHORT, response
+from loopback import SHORT, response
 
 
 def connected(run, server) -> socket.socket:

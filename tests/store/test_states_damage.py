@@ -124,14 +124,16 @@ def test_killed_while_saving_nothing_is_findable(chain):
     assert listing(chain.restore()) == chain.seen[-1]
 
 
-def test_full_disk_leaves_nothing(chain, monkeypatch):
-    (chain.work / "f").write_bytes(b"x" * 1000)
+@pytest.mark.parametrize("size", [1000, 1_000_000])
+def test_full_disk_leaves_nothing(chain, monkeypatch, size):
+    (chain.work / "f").write_bytes(b"x" * size)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(Broken, match="No space left") as caught:
+    monkeypatch.setattr(os, "copy_file_range", full)
+    with pytest.raises(Broken, match=r"cannot store state s0: No space left") as caught:
         chain.save()
     assert "contractor gc" in caught.value.hint
     assert os.listdir(chain.store) == []

@@ -1,6 +1,6 @@
 """A scripted build for the console's tests, and a demo of it in a terminal:
 
-    python tests/unit/console_script.py [success|failure|aborted|cached] [live|plain|quiet] [github|gitlab]
+python tests/unit/console_script.py [success|failure|aborted|cached] [live|plain|quiet] [github|gitlab]
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ STEPS = [
     ("Test", "shell"),
     ("create-artifact hello", "create-artifact"),
 ]
-BASE_STEPS = [("debootstrap bookworm", "debootstrap"), ("Common packages", "apt"), ("create-artifact", "create-artifact")]
+BASE_STEPS = [
+    ("debootstrap bookworm", "debootstrap"),
+    ("Common packages", "apt"),
+    ("create-artifact", "create-artifact"),
+]
 
 
 def infos(steps: list[tuple[str, str]]) -> tuple[StepInfo, ...]:

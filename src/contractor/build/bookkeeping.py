@@ -33,7 +33,7 @@ class Bookkeeping:
         self._emit = emit
         self._started = time.time()
         self._clock = time.monotonic()  # durations do not follow a clock that jumps
-        self._events = open(f"{self.folder}/events.jsonl", "ab", buffering=0)  # noqa: SIM115: closed by finished
+        self._events = open(f"{self.folder}/events.jsonl", "ab", buffering=0)  # noqa: SIM115 - closed by finished
         self._uses: int | None = None
         self._artifacts: list[events.ArtifactInfo] = []
         self._steps = [_not_run(action) for action in plan.actions]

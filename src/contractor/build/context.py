@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from contractor.build.log import Log, Redactor
-from contractor.build.operations import TREE, WORKSPACE
+from contractor.build.network import door
 from contractor.build.place import Place
+from contractor.build.stage import TREE, WORKSPACE
 from contractor.core.errors import Broken, ContractorError, Failed, OutOfLimits
 from contractor.core.events import AnyEvent, ArtifactInfo, Notice, StepFetched, StepOutput
 from contractor.plan.model import Action, Plan
 from contractor.sandbox.hosttree import kernel_mounts, mounts
-from contractor.sandbox.run import Caller
-from contractor.sandbox.spec import Exit, Mount, SandboxSpec
+from contractor.sandbox.spec import Caller, Exit, Mount, SandboxSpec
 from contractor.spec.model import Limits
 from contractor.store.layout import Store
 from contractor.store.results import FetchRecord
@@ -105,8 +105,6 @@ class StepContext:
 
     def run(self, spec: SandboxSpec) -> Exit:
         """Run a command; raises what its end means. The exit is kept for the record either way."""
-        from contractor.build.network import door  # asyncio: only when a step has network
-
         with door(self) as on_listener:
             caller = Caller(self.output, on_listener, self.options.tick)
             self.exit = self.place.run(spec, caller)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING
 from contractor.store.results import FetchRecord
 
 if TYPE_CHECKING:
+    import socket
+
     from contractor.build.context import StepContext
     from contractor.network.ledger import Fetch
 

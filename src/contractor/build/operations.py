@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
+from contractor.build.stage import STAGE, TREE, WORKSPACE
 from contractor.core.errors import Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.idmap import OWNER_ID
@@ -31,9 +32,6 @@ from contractor.store.unpack import UnpackOptions, unpack
 
 Args = dict[str, Any]
 _MAX_TREE_FILES = 5_000_000
-STAGE = "/sys"  # a directory that exists everywhere and that the supervisor has no use for
-TREE = f"{STAGE}/tree"
-WORKSPACE = f"{STAGE}/ws"
 _ETC = {"passwd": b"build:x:1000:1000:build:/build:/bin/sh\n", "group": b"build:x:1000:\n"}
 _ETC_MAX = 1 << 20  # bytes
 _MOUNT_POINTS = ("workspace", "build", "proc", "dev", "sys", "run", "tmp", "var/tmp")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from contractor.build.operations import OPERATIONS
 from contractor.core.errors import Broken
 from contractor.sandbox.local import LocalSandbox
 from contractor.sandbox.memory import MemoryGroup
-from contractor.sandbox.namespace import Supervisor
-from contractor.sandbox.run import Caller, run
-from contractor.sandbox.spec import Exit, SandboxSpec
+from contractor.sandbox.spec import Caller, Exit, SandboxSpec
 from contractor.store.layout import Store
 from contractor.store.results import Results
+
+if TYPE_CHECKING:
+    from contractor.sandbox.namespace import Supervisor
 
 
 class Place:
@@ -37,6 +37,8 @@ class Place:
 
     def _started(self) -> tuple[Supervisor, MemoryGroup]:
         if self._running is None:
+            from contractor.build.operations import OPERATIONS  # much code, and none of it if nothing has to run
+
             self._running = self._stack.enter_context(self._sandbox.start(OPERATIONS))
             self._running[0].call("begin", {"work": self.folder})
             self.workspace = ""
@@ -103,6 +105,8 @@ class Place:
         return path
 
     def run(self, spec: SandboxSpec, caller: Caller) -> Exit:
+        from contractor.sandbox.run import run
+
         supervisor, group = self._started()
         return run(supervisor, spec, caller, group, self.folder)
 

@@ -11,7 +11,7 @@ from contractor.store.results import Results
 
 def settle_in_background(store: Store, ids: str) -> None:
     """A forked child syncs and then keeps the results for good; if it dies, the next build's does."""
-    if os.fork():  # noqa: TID251: starts no program
+    if os.fork():  # noqa: TID251 - starts no program
         return
     try:
         os.setsid()

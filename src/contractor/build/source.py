@@ -168,7 +168,7 @@ def source_blob(context: StepContext, _path: str, digest: str) -> Iterator[Binar
     """The source's archive, as it was when the plan was made."""
     path = artifact_path(context.store, digest)
     try:
-        blob = open(path, "rb")  # noqa: SIM115: closed below
+        blob = open(path, "rb")  # noqa: SIM115 - closed below
     except FileNotFoundError as error:
         raise Rejected("the source's archive is gone from the store", hint="build again: it is read anew") from error
     with blob:

@@ -92,7 +92,7 @@ class LiveConsole:
         self._clock = event.at
         columns = self._columns()
         if isinstance(event, Notice):
-            self._say([self._rows.note(event.text, warning=event.level == "warning")])
+            self._say(self._rows.note(event.text, columns, warning=event.level == "warning"))
         elif build is None:
             return
         elif isinstance(event, BuildStarted):
@@ -154,7 +154,7 @@ class LiveConsole:
     def _fetched(self, build: BuildState, event: StepFetched, columns: int) -> None:
         if event.verdict != "allowed":
             if build.refusals.first(event):
-                self._say([self._rows.note(warning(build, event), warning=True)])
+                self._say(self._rows.note(warning(build, event), columns, warning=True))
         elif self._verbose:
             self._say([self._rows.aside(build, f"{event.url}  {human_size(event.size)}", columns)])
 

@@ -102,7 +102,7 @@ class PlainConsole:
         self._builds.forget(build)
         if build.parent:
             return
-        self._lines(["", *summary(build, event, self._paper, 0)])
+        self._lines(["", *summary(build, event, self._paper, 0, output=bool(self._ci))])
         if event.outcome is not Outcome.SUCCEEDED and self._ci == "github":
             info = build.step_info(event.step)
             where = f"{build.info.name}, {info.name}" if info else build.info.name

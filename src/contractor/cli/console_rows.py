@@ -9,12 +9,13 @@
 from __future__ import annotations
 
 from contractor.cli.console_state import BuildState, Paper, headline, title
-from contractor.cli.text import clip, duration, pad, width_of
+from contractor.cli.text import clip, duration, pad, width_of, wrap
 from contractor.core.errors import Outcome
 from contractor.core.events import StepFinished
 
 TAIL_LINES = 5
 _FOLD = 3  # so many cached steps in a row become one line
+_LONGEST = 1000  # columns of a notice, over several lines
 _WIDEST = 100  # a time further to the right is hard to bring together with its step
 
 
@@ -68,10 +69,11 @@ class Rows:
             lines.append(paper.style("dim", margin + text))
         return lines
 
-    def note(self, text: str, *, warning: bool) -> str:
-        """A line between the steps that someone should read, whole: it is folded, not cut."""
+    def note(self, text: str, columns: int, *, warning: bool) -> list[str]:
+        """Something between the steps that someone should read, whole: it is folded, not cut."""
         mark = self._paper.style("yellow", "!") if warning else self._paper.style("dim", self._paper.mark("dot"))
-        return f"{mark} {self._paper.clean(text)}"
+        first, *rest = wrap(clip(self._paper.clean(text), _LONGEST, self._more), columns - 3)
+        return [f"{mark} {first}", *("  " + line for line in rest)]
 
     def aside(self, build: BuildState, text: str, columns: int) -> str:
         """A dim remark under a step."""

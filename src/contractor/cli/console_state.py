@@ -196,6 +196,6 @@ def warning(build: BuildState, event: StepFetched) -> str:
     """What a person should know of a request that was refused or failed."""
     info = build.step_info(event.step)
     step = f"step {event.step + 1}" + (f", {info.name}" if info else "")
-    what = "was refused network access to" if event.verdict == "refused" else "could not fetch from"
+    what = "may not reach" if event.verdict == "refused" else "could not fetch from"
     reason = f": {event.reason}" if event.reason else ""
     return f"{step}, {what} {host_of(event.url)}{reason}"

@@ -30,11 +30,16 @@ _TURNS = {
 }
 
 
-def summary(build: BuildState, event: BuildFinished, paper: Paper, width: int) -> list[str]:
-    """Lines to write once, after the last step; width 0 means that no line is folded or shortened."""
+def summary(build: BuildState, event: BuildFinished, paper: Paper, width: int, *, output: bool = True) -> list[str]:
+    """Lines to write once, after the last step; width 0 means that no line is folded or shortened.
+
+    output: whether a failure shows the last lines of the step, or they stand right above already. They come first:
+    what went wrong and what to do about it must be next to the prompt, however small the window.
+    """
     if event.outcome is Outcome.SUCCEEDED:
         return _success(build, event, paper, width)
-    return _failure(build, event, paper, width)
+    last_lines = _last_lines(build, event, paper, width) if output else []
+    return last_lines + _failure(build, event, paper, width)
 
 
 def _success(build: BuildState, event: BuildFinished, paper: Paper, width: int) -> list[str]:
@@ -51,7 +56,7 @@ def _success(build: BuildState, event: BuildFinished, paper: Paper, width: int) 
     ]
     if event.artifacts:
         lines += ["", *_artifacts(event.artifacts, paper, width)]
-    return lines + _refused(build, paper)
+    return lines + _refused(build, paper, width)
 
 
 def _artifacts(artifacts: tuple[ArtifactInfo, ...], paper: Paper, width: int) -> list[str]:
@@ -86,9 +91,8 @@ def _failure(build: BuildState, event: BuildFinished, paper: Paper, width: int) 
     for text in (event.message, *event.details):
         for line in text.split("\n"):
             lines += ["  " + part for part in wrap(_short(line, paper), width - 2 if width else 0)]
-    lines += _last_lines(build, event, paper, width)
-    lines += _refused(build, paper)
-    lines += ["", _TURNS[event.outcome]]
+    lines += _refused(build, paper, width)
+    lines += ["", *wrap(_TURNS[event.outcome], width)]
     record = event.record or build.info.record
     if record:
         lines.append(paper.style("dim", "record: ") + paper.clean(record))
@@ -111,32 +115,33 @@ def _last_lines(build: BuildState, event: BuildFinished, paper: Paper, width: in
     """The end of the output of the step that decided; of the base inside it, when that is where it failed."""
     if event.step != build.last or event.step < 0 or event.outcome is Outcome.ABORTED:
         return []
-    source, inside = build, ""
+    source = build
     while source.child:
         source = source.child
-        inside = f" ({_place(source, source.last, paper)}, of {paper.clean(source.info.name)})"
     output = source.tail.lines(_LAST_LINES)
     if not any(output):
         return []
     whole = len(output) < _LAST_LINES
-    title = "Its output" if whole else f"The last {_LAST_LINES} lines of its output"
+    inside = f" of {paper.clean(source.info.name)}" if source is not build else ""
+    title = "The output" if whole else f"The last {_LAST_LINES} lines"
     bar = paper.style("dim", f"  {paper.mark('bar')} ")
-    lines = ["", f"{title}{inside}:"]
+    lines = [f"{title} of {_place(source, source.last, paper)}{inside}:"]
     for line in output:
-        lines += [bar + part for part in wrap(_short(line, paper), width - 4 if width else 0)]
-    return lines
+        lines += [bar + part for part in wrap(_short(line, paper), width - 5 if width else 0)]
+    return [*lines, ""]
 
 
 def _short(line: str, paper: Paper) -> str:
     return clip(paper.clean(line), _LINE, paper.mark("more"))
 
 
-def _refused(build: BuildState, paper: Paper) -> list[str]:
+def _refused(build: BuildState, paper: Paper, width: int) -> list[str]:
     lines = []
     for verdict, words in (("refused", "Network access was refused to "), ("failed", "Fetching failed from ")):
         hosts = build.refusals.summary(verdict)
         if hosts:
-            lines.append(paper.style("yellow", "! ") + words + paper.clean(hosts))
+            first, *rest = wrap(words + paper.clean(hosts), width - 3 if width else 0)
+            lines += [paper.style("yellow", "! ") + first, *("  " + line for line in rest)]
     return ["", *lines] if lines else []
 
 

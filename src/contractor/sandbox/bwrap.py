@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import array
 import contextlib
-import fcntl
 import os
 import resource
 import signal
 import socket
-import struct
 from collections.abc import Callable, Sequence
 
 from contractor.core.errors import Broken
 from contractor.sandbox import process, seccomp, syscalls
 from contractor.sandbox.channel import close_all
-from contractor.sandbox.namespace import Inside
+from contractor.sandbox.namespace import Inside, enter_empty_network
 from contractor.sandbox.spec import PROXY_ADDRESS, ROOT_ID, Mount, SandboxSpec
 
 # What a package manager needs to install; and what a tool that makes a tree needs on top of it.
@@ -32,7 +30,10 @@ _TRUSTED_CAPABILITIES = (*_ROOT_CAPABILITIES, "SYS_ADMIN", "DAC_READ_SEARCH", "S
 
 def bwrap_options(spec: SandboxSpec, userns: int, status: int, filter_fd: int, data: Sequence[int]) -> list[str]:
     """All options but the command. Descriptors: the user namespace to join, the status pipe, the filter, and one for
-    each mount of kind `file`, in order."""
+    each mount of kind `file`, in order.
+
+    There is no --unshare-net: bwrap starts in a network namespace that is empty already (namespace.py).
+    """
     options = [
         "--userns", str(userns),
         "--sync-fd", str(userns),  # for its side effect: bwrap closes this one before it runs the command
@@ -47,8 +48,6 @@ def bwrap_options(spec: SandboxSpec, userns: int, status: int, filter_fd: int, d
         "--seccomp", str(filter_fd),
         "--cap-drop", "ALL",
     ]  # fmt: skip
-    if not spec.network:
-        options.append("--unshare-net")
     if spec.user == ROOT_ID:
         for name in _TRUSTED_CAPABILITIES if spec.trusted else _ROOT_CAPABILITIES:
             options += ["--cap-add", f"CAP_{name}"]
@@ -178,10 +177,8 @@ def _limit(spec: SandboxSpec) -> None:
 
 def _listen_in_own_network(sender: socket.socket) -> None:
     """In the child: a network namespace with a loopback and one listener, whose descriptor alone leaves it."""
-    syscalls.unshare(syscalls.CLONE_NEWNET)
+    enter_empty_network()
     with socket.socket() as listener:
-        up = struct.pack("16sH14s", b"lo", 0x1 | 0x8 | 0x40, b"")  # IFF_UP, IFF_LOOPBACK, IFF_RUNNING
-        fcntl.ioctl(listener, 0x8914, up)  # SIOCSIFFLAGS
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(PROXY_ADDRESS)
         listener.listen(128)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from contractor.core.errors import Unavailable
 from contractor.sandbox import idmap, memory, process
-from contractor.sandbox.namespace import Operation, Supervisor
 from contractor.sandbox.spec import Tier
+
+if TYPE_CHECKING:
+    from contractor.sandbox.namespace import Operation, Supervisor
 
 _SUMMARIES = {
     "id-range": "steps run under ids of your subordinate range, in namespaces of their own",
@@ -35,6 +38,8 @@ class LocalSandbox:
     @contextlib.contextmanager
     def start(self, operations: Mapping[str, Operation]) -> Iterator[tuple[Supervisor, memory.MemoryGroup]]:
         """The supervisor and its memory group; both end with the block."""
+        from contractor.sandbox.namespace import Supervisor
+
         supervisor = Supervisor.start(self._maps, operations)
         group = memory.MemoryGroup(supervisor.pid)
         try:

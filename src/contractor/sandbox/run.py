@@ -11,7 +11,6 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -21,7 +20,7 @@ from contractor.sandbox import bwrap
 from contractor.sandbox.channel import close_all
 from contractor.sandbox.memory import MemoryGroup
 from contractor.sandbox.namespace import Inside, Supervisor
-from contractor.sandbox.spec import Exit, SandboxSpec
+from contractor.sandbox.spec import Caller, Exit, SandboxSpec
 from contractor.sandbox.watch import INTERVAL, Usage, Watch
 
 _PIPE_SIZE = 1 << 20  # bytes; the largest that an ordinary user may ask for
@@ -29,19 +28,6 @@ _READ = 1 << 18
 _END_WAIT = 10.0  # seconds that a killed sandbox may take to end
 _LIMIT_CODE = 128 + 25  # SIGXFSZ
 
-
-class Caller:
-    """What the caller does while a step runs. on_output may raise OutOfLimits (the log's limit) to end the step."""
-
-    def __init__(
-        self,
-        on_output: Callable[[bytes], None],
-        on_listener: Callable[[socket.socket], None] | None = None,
-        tick: Callable[[], None] | None = None,
-    ) -> None:
-        self.on_output = on_output
-        self.on_listener = on_listener
-        self.tick = tick
 
 
 def run(supervisor: Supervisor, spec: SandboxSpec, caller: Caller, group: MemoryGroup, folder: str) -> Exit:

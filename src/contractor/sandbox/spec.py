@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from contractor.core.values import Value
 from contractor.spec.model import Limits
 
 BUILD_ID = 1000  # the user and group that shell steps run as, inside
 ROOT_ID = 0
+
+if TYPE_CHECKING:
+    import socket
 
 PROXY_ADDRESS = ("127.0.0.1", 3128)  # inside a networked step; its other end is the recording proxy
 
@@ -60,3 +66,17 @@ class Tier(Value, frozen=True):
     summary: str
     degraded: bool = False  # one id: owners are faked, and steps run as the invoking user's own id
     memory: str = "watched"  # cgroup-v1, cgroup-v2, watched
+
+
+class Caller:
+    """What the caller does while a step runs. on_output may raise OutOfLimits (the log's limit) to end the step."""
+
+    def __init__(
+        self,
+        on_output: Callable[[bytes], None],
+        on_listener: Callable[[socket.socket], None] | None = None,
+        tick: Callable[[], None] | None = None,
+    ) -> None:
+        self.on_output = on_output
+        self.on_listener = on_listener
+        self.tick = tick

@@ -6,10 +6,10 @@ from typing import Any
 
 from contractor.spec import keys, references, rules
 from contractor.spec.actions import Action, Field
-from contractor.spec.model import AnyAction, Place, UnpackArtifact
+from contractor.spec.model import AnyAction, Fetch, Place, UnpackArtifact
 from contractor.spec.nodes import BOOLEANS, BROKEN, LIST, MAPPING, Node, parse_integer
 from contractor.spec.parameters import Scope, joined
-from contractor.spec.problems import did_you_mean, listed, shown
+from contractor.spec.problems import Fault, did_you_mean, listed, shown
 
 
 def load_action(row: Action, node: Node, scope: Scope) -> AnyAction | None:
@@ -26,7 +26,11 @@ def load_action(row: Action, node: Node, scope: Scope) -> AnyAction | None:
             value = _value(field, given[field.name], f"{field.name} of {row.name}", scope)
             whole = whole and value is not None
             values[field.name] = value
-    return tidy(row.model(**values)) if whole else None
+    if not whole:
+        return None
+    action = tidy(row.model(**values))
+    node.fault(whole_fault(action))
+    return action
 
 
 def tidy(action: AnyAction) -> AnyAction:
@@ -34,6 +38,15 @@ def tidy(action: AnyAction) -> AnyAction:
     if isinstance(action, UnpackArtifact) and rules.is_sha256(action.name):
         return UnpackArtifact(digest=action.name, to=action.to)
     return action
+
+
+def whole_fault(action: AnyAction) -> Fault | None:
+    """What is wrong with an action though each of its fields is right. A URL with `${NAME}` is not known yet."""
+    if isinstance(action, Fetch) and not action.to and not references.names(action.url):
+        path = action.url.partition("://")[2].split("?", 1)[0].split("#", 1)[0]
+        if path.partition("/")[2].rpartition("/")[2] in ("", ".", ".."):
+            return "the URL has no file name", "say where it goes with to: NAME"
+    return None
 
 
 def load_text(node: Node, kind: str, what: str, scope: Scope) -> str | None:

@@ -67,7 +67,10 @@ def check_steps(steps: Iterable[Step], problems: Problems, *, exact: bool, lost:
     """
     every = list(steps)
     made: dict[str, Step] = {}
-    later = {step.action.name: step.place for step in every if isinstance(step.action, CreateArtifact)}
+    later: dict[str, Place] = {}
+    for step in every:
+        if isinstance(step.action, CreateArtifact):
+            later.setdefault(step.action.name, step.place)
     # an artifact of any name may have been made, a tree may be there: by a lost step, or under a `${NAME}`
     vague = any(name in lost for name in ("", "create-artifact", "pipeline"))
     tree = any(name in lost for name in ("", "create-systree", "pipeline"))

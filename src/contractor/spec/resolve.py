@@ -10,7 +10,7 @@ import msgspec
 from contractor.core.values import Value
 from contractor.spec import references, rules
 from contractor.spec.actions import Action, Field, row_of
-from contractor.spec.fields import tidy
+from contractor.spec.fields import tidy, whole_fault
 from contractor.spec.flow import check_steps
 from contractor.spec.model import AnyAction, BuildSpec, Condition, Custom, Parameter, Pipeline, Shell, Step
 from contractor.spec.parameters import settle
@@ -162,7 +162,9 @@ class _Resolver:
             else:
                 continue
             self._check(step, row, field, value, changed[field.name])
-        return tidy(msgspec.structs.replace(step.action, **changed)) if changed else step.action
+        action = tidy(msgspec.structs.replace(step.action, **changed)) if changed else step.action
+        self._problems.add_fault(step.place, whole_fault(action))
+        return action
 
     def _check(self, step: Step, row: Action, field: Field, before: Any, after: Any) -> None:
         if before == after or field.kind == "arguments":

@@ -79,7 +79,7 @@ def _alphabet(kind: str, text: str) -> Fault | None:
     if not text:
         return f"the {what} is empty", f"use {words}"
     if text[0] not in first or text.strip(further):
-        return f"{shown(text)} is not a {what}", f"use {words}"
+        return f"{shown(text)} is not {'an' if what[0] == 'a' else 'a'} {what}", f"use {words}"
     if len(text) > MAX_NAME:
         return f"the {what} {shown(text)} is longer than {MAX_NAME} characters", "shorten it"
     if kind == "artifact" and is_sha256(text.lower()):

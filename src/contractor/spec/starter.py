@@ -111,7 +111,7 @@ _DIAGNOSTICS = {"configure": "src/config.log", "configure.ac": "src/config.log",
 
 
 def starter(files: Collection[str], name: str) -> str:
-    """The text of a specification that loads. files: the project's file names, relative; name: what it may be called."""
+    """The text of a specification that loads. files: the project's file names, relative; name: what to call it."""
     way = next((way for way in _WAYS if any(sign in files for sign in way.signs)), _OTHER)
     own = _name(name)
     lines = [

@@ -159,6 +159,14 @@ class BlobWriter:
                 done += os.write(self._fd, view[done:])
         return len(view)
 
+    def restart(self) -> None:
+        """Forget what was written: it is written once more from the beginning."""
+        with _telling("write a blob"):
+            os.ftruncate(self._fd, 0)
+            os.lseek(self._fd, 0, os.SEEK_SET)
+        self._sha = hashlib.sha256()
+        self._size = 0
+
     def commit(self, digest: str | None = None, *, name: str | None = None) -> tuple[str, int]:
         """Give the blob its name; returns (name, bytes stored). To be called once, last.
 

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from typing import NamedTuple
 
 KEEP_OUTER = 64
@@ -31,8 +32,8 @@ class _Left(NamedTuple):
 class Descent:
     """A stack of directories from a root (whose descriptor stays the caller's) down to the current one.
 
-    force: an ordinary user gets into his own directories whatever their mode, which is as before when they are left (the
-    ctime is not); for trees at rest only. The root of a user namespace is never refused, so there nothing is touched.
+    force: an ordinary user gets into his own directories whatever their mode, which is as before when they are left
+    (the ctime is not); for trees at rest only. The root of a user namespace is never refused: nothing is touched there.
     All methods raise OSError; ESTALE means that the tree was rearranged above the current directory.
     """
 
@@ -157,22 +158,30 @@ def grant(name: bytes, dir_fd: int) -> int | None:
         os.close(handle)
 
 
-def open_forced(name: bytes, dir_fd: int) -> int:
-    """Open a file for reading that may have mode 000: its ordinary owner grants himself access for a moment."""
-    try:
-        return os.open(name, OPEN_FILE, dir_fd=dir_fd)
-    except PermissionError:
-        pass
-    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
-    try:
-        mode = os.fstat(handle).st_mode
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.ELOOP, "is no regular file")
-        by_handle = f"/proc/self/fd/{handle}"
-        os.chmod(by_handle, stat.S_IMODE(mode) | stat.S_IRUSR)
+@contextlib.contextmanager
+def reading(name: bytes, dir_fd: int) -> Iterator[tuple[int, bool]]:
+    """Open a file for reading, even one of mode 000: its ordinary owner has the right to read it during the block.
+
+    Gives the descriptor and whether that was needed, which the ctime shows ever after.
+    """
+    with contextlib.ExitStack() as stack:
         try:
-            return os.open(by_handle, OPEN_FILE & ~os.O_NOFOLLOW)
-        finally:
-            os.chmod(by_handle, stat.S_IMODE(mode))
-    finally:
-        os.close(handle)
+            fd = os.open(name, OPEN_FILE, dir_fd=dir_fd)
+            forced = False
+        except PermissionError:
+            fd = _forced(name, dir_fd, stack)
+            forced = True
+        stack.callback(os.close, fd)
+        yield fd, forced
+
+
+def _forced(name: bytes, dir_fd: int, stack: contextlib.ExitStack) -> int:
+    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    stack.callback(os.close, handle)
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.ELOOP, "is no regular file")
+    by_handle = f"/proc/self/fd/{handle}"
+    os.chmod(by_handle, stat.S_IMODE(mode) | stat.S_IRUSR)
+    stack.callback(os.chmod, by_handle, stat.S_IMODE(mode))
+    return os.open(by_handle, OPEN_FILE & ~os.O_NOFOLLOW)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from contractor.core.errors import Broken
-from contractor.store.descent import Descent, open_forced
+from contractor.store.descent import Descent, reading
 from contractor.store.extents import Packer, Shrunk, data_ranges
 from contractor.store.scan import (
     CTIME,
@@ -30,6 +30,7 @@ from contractor.store.scan import (
 from contractor.store.states_format import Entry, Extent, Manifest
 
 _Xattrs: TypeAlias = list[tuple[bytes, bytes]]
+_PACK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_XATTRS = {errno.EOPNOTSUPP, errno.ENOSYS}
 
 
@@ -109,24 +110,21 @@ class _Collector:
         )
 
     def _file(self, path: bytes, name: bytes, dir_fd: int, found: Signature) -> Entry:
-        with _naming(path):
-            fd = open_forced(name, dir_fd)
-        try:
+        with _naming(path), reading(name, dir_fd) as (fd, forced):
             status = os.fstat(fd)
             now = signature(status)
-            if now != found:
-                if now[:CTIME] != found[:CTIME] or now[INODE] != found[INODE]:
-                    raise _moving(path)
-                self.touched[now[INODE]] = now
-            extents = [
-                (offset, length, self._packer.add(fd, offset, length)) for offset, length in data_ranges(fd, status)
-            ]
+            if now != found and not (forced and now[UID:CTIME] == found[UID:CTIME] and now[INODE] == found[INODE]):
+                raise _moving(path)
+            xattrs = _xattrs(fd)
+            ranges = list(data_ranges(fd, status))
+            try:
+                extents = [(offset, length, self._packer.add(fd, offset, length)) for offset, length in ranges]
+            except Shrunk as error:
+                raise _moving(path) from error
+        if forced:
             with _naming(path):
-                return self._made(found, extents=extents, xattrs=_xattrs(fd))
-        except Shrunk as error:
-            raise _moving(path) from error
-        finally:
-            os.close(fd)
+                self.touched[found[INODE]] = signature(os.lstat(name, dir_fd=dir_fd))
+        return self._made(found, extents=extents, xattrs=xattrs)
 
 
 def _xattrs(fd: int) -> _Xattrs:
@@ -153,4 +151,6 @@ def _naming(path: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in _PACK_IS_FULL:  # said while copying: it is the state that cannot be written
+            raise
         raise Broken(f"cannot read {os.fsdecode(path) or '.'!r} of the workspace: {error.strerror}") from error
