@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import io
+import os
 
 import pyte
 
 from contractor.cli.console import Console, make_console
+
+_TERMINALS: list[Terminal] = []
+
+
+def terminal_size(number: int) -> os.terminal_size:
+    """In place of os.get_terminal_size."""
+    screen = _TERMINALS[number - 1000].screen
+    return os.terminal_size((screen.columns, screen.lines))
 
 
 class Terminal(io.StringIO):
@@ -19,11 +28,16 @@ class Terminal(io.StringIO):
         self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
         self.screen.set_mode(pyte.modes.LNM)
         self._feed = pyte.Stream(self.screen)
+        self.number = 1000 + len(_TERMINALS)
+        _TERMINALS.append(self)
         self.writes = 0
         self.raw = ""
 
     def isatty(self) -> bool:
         return True
+
+    def fileno(self) -> int:
+        return self.number
 
     def write(self, text: str) -> int:
         self.writes += 1

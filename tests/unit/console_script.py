@@ -105,8 +105,8 @@ ARTIFACTS = (
 
 def compiling(script: Script, step: int, lines: int) -> Iterator[AnyEvent]:
     for number in range(lines):
-        line = f"gcc -DHAVE_CONFIG_H -I. -I./lib -g -O2 -ffile-prefix-map=/build=. -c -o lib/part{number}.o lib/part{number}.c\n"
-        yield script.says(step, line.encode())
+        flags = "-DHAVE_CONFIG_H -I. -I./lib -g -O2 -ffile-prefix-map=/build=."
+        yield script.says(step, f"gcc {flags} -c -o lib/part{number}.o lib/part{number}.c\n".encode())
 
 
 def base(outer: Script) -> Iterator[AnyEvent]:

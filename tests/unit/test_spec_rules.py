@@ -1,5 +1,7 @@
 """Every rule of a specification has a failing example: its place, its message, its hint."""
 
+# ruff: noqa: E501 - a row of a table is one line, however long
+
 import pytest
 
 from contractor.core.errors import Rejected

@@ -1,4 +1,6 @@
-"""Hostile and unlucky texts: each gets a quick answer with a place, a reason and a hint, and never another exception."""
+"""Hostile and unlucky texts: each gets a quick answer with a place, a reason and a hint, never another exception."""
+
+# ruff: noqa: E501 - a row of a table is one line, however long
 
 import time
 
@@ -27,8 +29,8 @@ SYNTAX = {
     "a: `x`": ["1:4 a value begins with `, which YAML keeps for itself | quote it"],
     'a: "\\q"': ["1:5 a wrong escape in a double-quoted text | use single quotes"],
     "a: [*.deb]": ["1:6 a value begins with *, which YAML takes for an alias | quote it: '*.deb'"],
-    "a: [b": ["2:1 the list that begins here is not closed"],
-    "a: {b: c": ["2:1 the mapping that begins here is not closed"],
+    "a: [b": ["1:4 the list that begins here is not closed"],
+    "a: {b: c": ["1:4 the mapping that begins here is not closed"],
     "a:\n  - b\n c: d": ["3:2 this line does not fit the mapping around it"],
     "- a\nb: c": ["2:1 this line does not fit the list around it"],
     "a: !e!x y": ["1:4 tags (!) are not allowed"],
@@ -44,7 +46,7 @@ SYNTAX = {
     "é: 1\nné: ".encode() + b"\xe9": ["2:5 the byte 0xe9 is not UTF-8"],
     GOOD.encode("utf-16"): ["1:1 the file is UTF-16 | save it as UTF-8"],
     "[" * 100: ["1:33 lists and mappings are nested deeper than 32"],
-    "x: " + "{a: " * 100: ["1:131 lists and mappings are nested deeper than 32"],
+    "x: " + "{a: " * 100: ["1:128 lists and mappings are nested deeper than 32"],
     GOOD + "summary: !!python/object/apply:os.system [x]": ['4:10 the tag "!!python/object/apply:os.system" is not allowed'],
     GOOD + "summary: !!str 1": ['4:10 the tag "!!str" is not allowed | leave it out'],
     GOOD + "summary: &a x": ["4:10 the anchor &a is not allowed"],
@@ -64,8 +66,8 @@ def test_syntax(text):
 def test_without_libyaml_everything_is_refused_too(text, monkeypatch):
     monkeypatch.setattr(parse, "LOADER", yaml.SafeLoader)
     found = problems(text)
-    assert all(not problem.endswith("| ") for problem in found)
-    assert problems(text)[0].split()[0].split(":")[0] in SYNTAX[text][0] or "begins here" in found[0] or found
+    assert len(found) == 1 and not found[0].endswith("| ")
+    assert abs(int(found[0].split(":")[0]) - int(SYNTAX[text][0].split(":")[0])) <= 1  # it looks less far ahead
 
 
 def test_without_libyaml_a_specification_is_the_same(monkeypatch):
@@ -140,9 +142,7 @@ def test_any_text_is_a_specification_or_a_spec_error(text):
 
 
 WORDS = st.sampled_from(
-    "contractor name steps shell apt if env limits matrix parameters pipelines source git url file network ${A} ${ $${ * "
-    "create-artifact unpack-artifact create-systree pipeline custom args default type choices list 1 true ~ '' x . .. / 4G"
-    .split()
+    ["contractor", "name", "steps", "shell", "apt", "if", "env", "limits", "matrix", "parameters", "pipelines", "source", "git", "url", "file", "network", "${A}", "${", "$${", "*", "create-artifact", "unpack-artifact", "create-systree", "pipeline", "custom", "args", "default", "type", "choices", "list", "1", "true", "~", "''", "x", ".", "..", "/", "4G"]
 )  # fmt: skip
 TREES = st.recursive(
     WORDS | st.text(max_size=5),
@@ -151,12 +151,12 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(st.dictionaries(WORDS, TREES), st.lists(TREES), st.dictionaries(st.sampled_from(["p", "q"]), TREES))
 def test_any_tree_is_a_specification_or_a_spec_error(top, steps, pipelines):
     value = {**top, "contractor": 1, "name": "x", "steps": steps, "pipelines": pipelines}
     try:
-        load_spec(yaml.safe_dump(value, allow_unicode=True), read=lambda path: path.encode())
+        load_spec(yaml.dump(value, allow_unicode=True, Dumper=yaml.CSafeDumper), read=lambda path: path.encode())
     except SpecError as error:
         assert all(p.message.isprintable() and p.hint.isprintable() for p in error.problems)
 

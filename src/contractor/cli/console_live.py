@@ -14,7 +14,7 @@ from typing import TextIO
 from contractor.cli.console_rows import Rows
 from contractor.cli.console_state import Builds, BuildState, Paper, usable, warning
 from contractor.cli.console_summary import summary
-from contractor.cli.text import human_size
+from contractor.cli.text import human_size, sanitize
 from contractor.core.events import (
     AnyEvent,
     BuildFinished,
@@ -156,7 +156,7 @@ class LiveConsole:
             if build.refusals.first(event):
                 self._say(self._rows.note(warning(build, event), columns, warning=True))
         elif self._verbose:
-            self._say([self._rows.aside(build, f"{event.url}  {human_size(event.size)}", columns)])
+            self._say([self._rows.aside(build, f"{sanitize(event.url)}  {human_size(event.size)}", columns)])
 
     def _end(self, build: BuildState, event: BuildFinished, columns: int) -> None:
         if build.parent:  # its step's own line follows

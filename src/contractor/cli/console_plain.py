@@ -69,7 +69,7 @@ class PlainConsole:
         self._flush()
         self._fold_end()  # folds do not nest on GitHub: the base's steps get their own
         facts = ", ".join(headline(build.info))
-        what = f"base {build.info.name}" if build.parent else build.info.name
+        what = ("base " if build.parent else "") + sanitize(build.info.name)
         self._lines([f"{what}: {facts}"])
         if self._verbose:
             self._lines([f"plan {build.info.plan}"])
@@ -78,9 +78,9 @@ class PlainConsole:
         if isinstance(event, StepStarted):
             self._flush()
             self._fold(self._heading(build, event.step))
-            self._lines([f"reason: {event.reason}"] if self._verbose and event.reason else [])
+            self._lines([f"reason: {sanitize(event.reason)}"] if self._verbose and event.reason else [])
         elif isinstance(event, StepCached):
-            reason = f": {event.reason}" if self._verbose and event.reason else ""
+            reason = f": {sanitize(event.reason)}" if self._verbose and event.reason else ""
             self._lines([f"{self._heading(build, event.step)}, cached{reason}"])
         elif isinstance(event, StepFinished):
             self._flush()
@@ -92,9 +92,11 @@ class PlainConsole:
             if build.refusals.first(event):
                 self._notice(warning(build, event), True)
         elif isinstance(event, StepFetched) and self._verbose:
-            self._lines([f"fetched {event.url}, {human_size(event.size)}"])
+            self._lines([f"fetched {sanitize(event.url)}, {human_size(event.size)}"])
         elif isinstance(event, ArtifactStored) and self._verbose:
-            self._lines([f"stored {event.artifact.name} sha256:{event.artifact.digest.removeprefix('sha256:')}"])
+            self._lines(
+                [f"stored {sanitize(event.artifact.name)} sha256:{event.artifact.digest.removeprefix('sha256:')}"]
+            )
 
     def _end(self, build: BuildState, event: BuildFinished) -> None:
         self._flush()
@@ -105,21 +107,21 @@ class PlainConsole:
         self._lines(["", *summary(build, event, self._paper, 0, output=bool(self._ci))])
         if event.outcome is not Outcome.SUCCEEDED and self._ci == "github":
             info = build.step_info(event.step)
-            where = f"{build.info.name}, {info.name}" if info else build.info.name
+            where = ", ".join(sanitize(name) for name in [build.info.name, *([info.name] if info else [])])
             self._annotate("error", event.message or event.outcome.value, f"{where}: {event.outcome.value}")
 
     def _notice(self, text: str, serious: bool) -> None:
         if serious and self._ci == "github":
             self._annotate("warning", text)
         else:
-            self._lines([f"warning: {text}" if serious else text])
+            self._lines(["warning: " + sanitize(text) if serious else text])
 
     def _place(self, build: BuildState, step: int) -> str:
         """ "[3/12]"; of a base, "[2/12 debian-12 1/4]"."""
         here = f"{step + 1}/{len(build.info.steps)}"
         parent = build.parent
         while parent:
-            here = f"{max(parent.last, 0) + 1}/{len(parent.info.steps)} {build.info.name} {here}"
+            here = f"{max(parent.last, 0) + 1}/{len(parent.info.steps)} {sanitize(build.info.name)} {here}"
             build, parent = parent, parent.parent
         return f"[{here}]"
 

@@ -182,20 +182,24 @@ def host_of(url: str) -> str:
 
 
 def title(info: StepInfo) -> tuple[str, str]:
-    """A step's name, and its action when the name does not say it already."""
-    return info.name, "" if info.name.startswith(info.action) else info.action
+    """A step's name, and its action when the name does not say it already; both sanitised."""
+    name, action = sanitize(info.name), sanitize(info.action)
+    return name, "" if name.startswith(action) else action
 
 
 def headline(info: BuildStarted) -> list[str]:
-    """The parts of a build's first line, after its name."""
+    """The parts of a build's first line, after its name; sanitised."""
     parts = [info.arch, *(f"{name}={value}" for name, value in info.matrix.items()), count(len(info.steps), "step")]
-    return [part for part in [*parts, f"isolation: {info.tier}" if info.tier else ""] if part]
+    return [sanitize(part) for part in [*parts, f"isolation: {info.tier}" if info.tier else ""] if part]
 
 
 def warning(build: BuildState, event: StepFetched) -> str:
-    """What a person should know of a request that was refused or failed."""
+    """What a person should know of a request that was refused or failed.
+
+    Each part is sanitised on its own: a carriage return or an open escape in one must not swallow the others.
+    """
     info = build.step_info(event.step)
-    step = f"step {event.step + 1}" + (f", {info.name}" if info else "")
+    step = f"step {event.step + 1}" + (f", {sanitize(info.name)}" if info else "")
     what = "may not reach" if event.verdict == "refused" else "could not fetch from"
-    reason = f": {event.reason}" if event.reason else ""
+    reason = f": {sanitize(event.reason)}" if event.reason else ""
     return f"{step}, {what} {host_of(event.url)}{reason}"

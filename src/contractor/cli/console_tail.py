@@ -54,12 +54,12 @@ class Lines:
 
     def feed(self, data: bytes) -> list[str]:
         """The lines that `data` completes."""
-        *whole, rest = data.split(b"\n")
+        first, *others = data.split(b"\n")
+        self._keep(first)
         lines = []
-        for line in whole:
-            self._keep(line)
+        for line in others:  # each begins where a newline ended the one before
             lines.append(self._take())
-        self._keep(rest)
+            self._keep(line)
         return lines
 
     def finish(self) -> list[str]:

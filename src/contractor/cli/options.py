@@ -24,9 +24,7 @@ class Parser(argparse.ArgumentParser):
     """argparse, whose errors are ours and whose exit code is the table's for a bad request."""
 
     def __init__(self, command: str, text: str) -> None:
-        super().__init__(
-            prog=f"contractor {command}", description=text, allow_abbrev=False, formatter_class=_Formatter
-        )
+        super().__init__(prog=f"contractor {command}", description=text, allow_abbrev=False, formatter_class=_Formatter)
         self.add_argument("--store", metavar="DIR", help="the store (default: $CONTRACTOR_STORE, or XDG's data folder)")
 
     def error(self, message: str) -> None:  # type: ignore[override]

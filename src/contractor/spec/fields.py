@@ -58,7 +58,9 @@ def load_text(node: Node, kind: str, what: str, scope: Scope) -> str | None:
         return text
     if node.fault(references.check(text, scope.names)):
         return None
-    if not references.names(text) and node.fault(rules.check(kind, references.substitute(text, {}))):
+    if references.names(text):
+        return text
+    if node.fault(rules.check(kind, references.substitute(text, {}))):
         return None
     return rules.normal(kind, text)
 

@@ -12,6 +12,7 @@ from contractor.spec import references, rules
 from contractor.spec.actions import row_of
 from contractor.spec.fields import pipeline_place
 from contractor.spec.model import BuildSpec, CreateArtifact, CreateSystree, Pipeline, Place, Step, UnpackArtifact
+from contractor.spec.nodes import Node
 from contractor.spec.parameters import accept
 from contractor.spec.problems import Problems, closest, did_you_mean, shown
 from contractor.spec.steps import MAX_STEPS, Uses
@@ -24,15 +25,8 @@ def check_uses(spec: BuildSpec, uses: Uses, problems: Problems) -> None:
     before = len(problems)
     edges: dict[str, list[tuple[str, Place]]] = {}
     for owner, node, action in uses.found:
-        _check_use(spec, node.entries["name"][1].place if "name" in node.entries else node.place, action, problems)
+        _check_use(spec, node, action, problems)
         edges.setdefault(owner, []).append((action.name, node.place))
-        pipeline = spec.pipelines.get(action.name)
-        for parameter in pipeline.parameters if pipeline else ():
-            given = action.parameters.get(parameter.name)
-            if given is not None and not references.names(given):
-                problems.add_fault(
-                    pipeline_place(node, parameter.name), accept(parameter, references.substitute(given, {}))[1]
-                )
     _check_cycles(edges, problems)
     if len(problems) > before:
         return  # inlining needs pipelines that exist and end
@@ -116,32 +110,38 @@ def _missing_hint(name: str, step: Step, made: dict[str, Step], later: dict[str,
     return "create it with create-artifact before, or give a digest"
 
 
-def _check_use(spec: BuildSpec, place: Place, action: Pipeline, problems: Problems) -> None:
-    pipeline = spec.pipelines.get(action.name)
+def _check_use(spec: BuildSpec, node: Node, action: Pipeline, problems: Problems) -> None:
+    """Check the name and the parameters that a step gives to a pipeline."""
+    place = node.entries["name"][1].place if "name" in node.entries else node.place
     if references.names(action.name):
         problems.add(
-            place,
-            "the name of a pipeline cannot hold ${...}: the plan's steps must be known",
-            "use `if` on a step each",
+            place, "a pipeline's name cannot hold ${...}: steps are planned before", "write a step each, with `if`"
         )
         return
+    pipeline = spec.pipelines.get(action.name)
     if pipeline is None:
         hint = did_you_mean(
             action.name, spec.pipelines, "" if spec.pipelines else "define it under pipelines: at the top"
         )
         problems.add(place, f"unknown pipeline {shown(action.name)}", hint)
         return
+    if not pipeline.steps:
+        return  # it could not be loaded, which has been told
     known = [parameter.name for parameter in pipeline.parameters]
     for name in action.parameters:
         if name not in known:
             hint = did_you_mean(name, known, "" if known else "it has no parameters")
-            problems.add(place, f"unknown parameter {shown(name)} of pipeline {action.name}", hint)
+            message = f"unknown parameter {shown(name)} of pipeline {action.name}"
+            problems.add(pipeline_place(node, name), message, hint)
     for parameter in pipeline.parameters:
-        if parameter.default is None and parameter.name not in action.parameters:
+        given = action.parameters.get(parameter.name)
+        if given is None and parameter.default is None:
             hint = f"write {{name: {action.name}, parameters: {{{parameter.name}: VALUE}}}}"
-            problems.add(
-                place, f"the parameter {parameter.name} of pipeline {action.name} has no value and no default", hint
-            )
+            message = f"the parameter {parameter.name} of pipeline {action.name} has no value and no default"
+            problems.add(place, message, hint)
+        elif given is not None and not references.names(given):
+            fault = accept(parameter, references.substitute(given, {}))[1]
+            problems.add_fault(pipeline_place(node, parameter.name), fault)
 
 
 def _check_cycles(edges: dict[str, list[tuple[str, Place]]], problems: Problems) -> None:

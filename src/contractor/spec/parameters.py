@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from contractor.spec import keys, rules
 from contractor.spec.model import Parameter, Place
-from contractor.spec.nodes import BOOLEANS, LIST, Node, parse_integer
+from contractor.spec.nodes import BOOLEANS, BROKEN, LIST, MAPPING, Node, parse_integer
 from contractor.spec.problems import Fault, Problems, did_you_mean, listed, shown
 
 MAX_COMBINATIONS = 256
@@ -94,8 +94,9 @@ def load_parameters(node: Node | None) -> tuple[Parameter, ...]:
     for name, (key, value) in node.mapping("parameters").items():
         if key.fault(rules.parameter(name)):
             continue
-        if value.kind == LIST or (value.kind != "mapping" and not value.is_null and value.kind != "broken"):
+        if value.kind not in (MAPPING, BROKEN) and not value.is_null:
             value.problem(f"the parameter {name} must be a mapping", f"write {name}: {{default: VALUE}}")
+            loaded.append(Parameter(name))  # so that its uses are not told as well
             continue
         loaded.append(_parameter(name, value))
     return tuple(loaded)

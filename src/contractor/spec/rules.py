@@ -136,6 +136,11 @@ def _url(text: str) -> Fault | None:
     return None
 
 
+def _git(text: str) -> Fault | None:
+    """A repository: a URL, or the path of a repository or a bundle beside the specification."""
+    return _url(text) if "://" in text or text.startswith("git@") else _path(text)
+
+
 def valid_host(text: str) -> bool:
     """True for `host` and `host:port`."""
     host, colon, port = text.partition(":")
@@ -207,7 +212,7 @@ _RULES: dict[str, Callable[[str], Fault | None]] = {
     "path": _path,
     "glob": _path,
     "url": _url,
-    "git": _url,
+    "git": _git,
     "ref": _git_ref,
     "host": _host,
     "package": _package,

@@ -108,7 +108,7 @@ def _action(row: Action) -> Schema:
 
 def _git_forms(full: Schema) -> list[Schema]:
     """`git: {url, ref}` says in one key what `git: URL` and `ref:` say in two."""
-    pair = {"url": _text("url"), "ref": _text("ref")}
+    pair = {"url": _text("git"), "ref": _text("ref")}
     inner = {"type": "object", "additionalProperties": False, "properties": pair, "required": ["url", "ref"]}
     shape = {"git": inner, "to": full["properties"]["to"]}
     return [full, {"type": "object", "additionalProperties": False, "properties": shape, "required": ["git"]}]
@@ -140,7 +140,7 @@ def _text(kind: str) -> Schema:
         "path": _RELATIVE,
         "glob": _RELATIVE,
         "url": "^https?://",
-        "git": "^https?://",
+        "git": "^(https?://|[^/~])",
         "host": r"^(\*\.)?[A-Za-z0-9_-]+[A-Za-z0-9._-]*(:[0-9]+)?$",
         "package": "^[a-z0-9][a-z0-9+.-]+([:=/].*)?$",
     }.get(kind)

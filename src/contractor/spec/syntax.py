@@ -49,7 +49,11 @@ _WORDS: tuple[tuple[str, tuple[str, str]], ...] = (
     ("indentation indicator", ("after | or > only a digit, + or - may stand", _BLOCK_HINT)),
     ("expected comment or line break", ("after | or > the text must begin on the next line", _BLOCK_HINT)),
 )
-_AT_CONTEXT = ("never closed", "begins here")  # problems whose cause is where the construct began, not where it broke
+_AT_CONTEXT = (
+    "never closed",
+    "begins here",
+    "without a colon",
+)  # problems whose cause is where the construct began, not where it broke
 
 
 def syntax_problem(error: Any, text: str) -> tuple[int, int, str, str]:

@@ -23,10 +23,14 @@ class Obstacle(Exception):
 
 
 class Landing:
-    """The tree below root_fd, a directory's descriptor that stays the caller's. A context manager."""
+    """The tree below root_fd, a directory's descriptor that stays the caller's. A context manager.
 
-    def __init__(self, root_fd: int) -> None:
+    owner: (uid, gid) of directories that are only implied by what is below them; None: who we are.
+    """
+
+    def __init__(self, root_fd: int, owner: tuple[int, int] | None = None) -> None:
         self._root = root_fd
+        self._owner = owner
         self._stack: list[tuple[bytes, int]] = []
         self._parts: Parts = ()  # where the stack is
         self.implied = 0  # directories made because something below them was
@@ -115,13 +119,24 @@ class Landing:
         try:
             return os.open(part, OPEN_DIRECTORY, dir_fd=above)
         except FileNotFoundError:
-            os.mkdir(part, 0o755, dir_fd=above)
-            self.implied += 1
-            return os.open(part, OPEN_DIRECTORY, dir_fd=above)
+            return self._imply(above, part)
         except OSError as error:
             if error.errno in (errno.ENOTDIR, errno.ELOOP):
                 raise Obstacle(f"{part!r} on its way is a link or a file, not a directory") from error
             raise
+
+    def _imply(self, above: int, part: bytes) -> int:
+        os.mkdir(part, 0o755, dir_fd=above)
+        self.implied += 1
+        fd = os.open(part, OPEN_DIRECTORY, dir_fd=above)
+        try:
+            if self._owner is not None:
+                os.fchown(fd, *self._owner)
+            os.fchmod(fd, 0o755)  # whatever the umask is
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
 
     def _unlink(self, parent: int, name: bytes) -> None:
         if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):

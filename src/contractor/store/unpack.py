@@ -60,7 +60,7 @@ def unpack(read: Callable[[int], bytes], root_fd: int, options: UnpackOptions) -
     Unavailable: a system tree's owners or capabilities need more rights. Broken: the disk said no.
     """
     stream = Stream(read, options.max_bytes)
-    with Landing(root_fd) as landing:
+    with Landing(root_fd, options.owner) as landing:
         unpacker = _Unpacker(stream, landing, options)
         for member in members(stream):
             unpacker.add(member)

@@ -1,0 +1,189 @@
+"""contractor plan: what would run, where, with which network, and why or why not. Nothing is run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from contractor.build.prepare import make_plans
+from contractor.cli import config
+from contractor.cli.options import Parser, add_request, open_store, request_of
+from contractor.cli.output import put, put_json
+from contractor.cli.text import duration, human_size, sanitize, table
+from contractor.core.errors import Broken, Rejected
+from contractor.plan.model import Plan, decode
+from contractor.plan.planner import base_artifact
+from contractor.plan.reasons import Decision, Earlier, decide
+from contractor.sandbox.local import LocalSandbox, choose
+from contractor.sandbox.spec import Tier
+from contractor.spec.actions import ACTIONS
+from contractor.spec.model import CreateSystree, Limits
+from contractor.store.layout import Store
+from contractor.store.records import Records
+from contractor.store.results import Results
+
+JSON_VERSION = 1
+_LOOK_BACK = 10  # builds of the same name that are compared with
+_KEY = 12  # characters of a key that people see
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A plan with what is decided about it. bases: those that must be built first, by name; ready: those that are."""
+
+    plan: Plan
+    decisions: tuple[Decision, ...]
+    bases: dict[str, Shown]
+    ready: tuple[str, ...]
+
+
+def parser() -> Parser:
+    made = Parser("plan", "Show what a build would run, where, with which network, and why. Runs nothing.")
+    add_request(made)
+    made.add_argument("--json", action="store_true", help="the plans and the decisions as JSON")
+    return made
+
+
+def run(argv: list[str]) -> int:
+    args = parser().parse_args(argv)
+    settings = config.load()
+    store = open_store(args, settings)
+    sandbox = choose(one_id=args.one_id)
+    plans = make_plans(request_of(args, settings), store, sandbox)
+    shown = [examine(plan, store, sandbox) for plan in plans]
+    if args.json:
+        tier = {"name": sandbox.tier.name, "degraded": sandbox.tier.degraded, "summary": sandbox.tier.summary}
+        put_json({"version": JSON_VERSION, "tier": tier, "plans": [as_json(item) for item in shown]})
+        return 0
+    for number, item in enumerate(shown):
+        put([""] if number else [])
+        put(heading(item.plan, sandbox.tier))
+        put(steps(item))
+    return 0
+
+
+def examine(plan: Plan, store: Store, sandbox: LocalSandbox) -> Shown:
+    """What is decided about a plan, and about the bases that it must have built first."""
+    results = Results(store, sandbox.ids)
+    made_by = {}
+    for action in plan.actions:
+        found = results.find(action.key)
+        if found is not None:
+            made_by[action.key] = found.build
+    complete = len(made_by) == len({action.key for action in plan.actions})
+    decisions = decide(plan, made_by, [] if complete else list(islice(_earlier(plan, store), _LOOK_BACK)))
+    wanted = {
+        action.step.action.base
+        for action, decision in zip(plan.actions, decisions, strict=True)
+        if decision.runs and isinstance(action.step.action, CreateSystree)
+    }
+    missing = {
+        name: examine(base, store, sandbox)
+        for name, base in plan.bases.items()
+        if name in wanted and results.find(base_artifact(base).key) is None
+    }
+    return Shown(plan, decisions, missing, tuple(name for name in plan.bases if name not in missing))
+
+
+def _earlier(plan: Plan, store: Store) -> Iterator[Earlier]:
+    """Builds of the same name, newest first; those of the same combination of the matrix only, where there is one."""
+    records = Records(store)
+    for build in records.ids():
+        if build[16:-5] != plan.name:
+            continue
+        try:
+            record = records.read(build)
+            with open(f"{records.folder(build)}/plan.json", "rb") as file:
+                old = decode(file.read())
+        except (Rejected, Broken, OSError, msgspec.DecodeError):
+            continue
+        if record.matrix == plan.matrix:
+            yield Earlier(build, old, tuple(step.outcome for step in record.steps))
+
+
+def heading(plan: Plan, tier: Tier) -> list[str]:
+    """What holds for the whole plan."""
+    rows = [("plan", plan.digest), ("for", plan.arch)]
+    if plan.matrix:
+        rows.append(("matrix", pairs(plan.matrix)))
+    if plan.parameters:
+        rows.append(("parameters", pairs(plan.parameters)))
+    rows += [
+        ("epoch", f"{plan.epoch} ({plan.epoch_origin})"),
+        ("limits", limits(plan.limits)),
+        ("isolation", f"{tier.name}: {tier.summary}"),
+    ]
+    return [sanitize(plan.name), *("  " + line for line in table([(name, sanitize(text)) for name, text in rows]))]
+
+
+def pairs(values: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def limits(given: Limits) -> str:
+    """A build's limits in a line."""
+    texts = [
+        f"time {duration(given.time)}" if given.time else "time unlimited",
+        f"memory {human_size(given.memory)}" if given.memory else "memory unlimited",
+        f"disk {human_size(given.disk)}",
+        f"processes {given.processes}",
+        f"log {human_size(given.log)}",
+    ]
+    return ", ".join(texts)
+
+
+def steps(shown: Shown, indent: str = "") -> list[str]:
+    """The actions as a table, the bases that must be built before them."""
+    lines = []
+    for name, base in shown.bases.items():
+        lines += [f"{indent}  base {name}, which must be built first (plan {base.plan.digest[:_KEY]})"]
+        lines += steps(base, indent + "    ")
+    rows = [("", "step", "action", "place", "network", "key", "", "why")]
+    for number, (action, decision) in enumerate(zip(shown.plan.actions, shown.decisions, strict=True), 1):
+        cells = (
+            str(number),
+            sanitize(action.step.name),
+            action.kind,
+            ACTIONS[action.kind].place,
+            sanitize(", ".join(action.hosts)) or "none",
+            action.key[:_KEY],
+            "will run" if decision.runs else "cached",
+            sanitize(decision.reason),
+        )
+        rows.append(cells)
+    lines += [f"{indent}  {line}" for line in table(rows, right=(0,))]
+    lines += [f"{indent}  left out: {sanitize(name)}: {sanitize(why)}" for name, why in shown.plan.skipped]
+    return lines
+
+
+def as_json(shown: Shown) -> dict[str, Any]:
+    """The documented shape: what people see, and the plan itself as it is stored with a build."""
+    plan = shown.plan
+    actions = [
+        {
+            "number": number,
+            "name": action.step.name,
+            "action": action.kind,
+            "place": ACTIONS[action.kind].place,
+            "network": list(action.hosts),
+            "key": action.key,
+            "runs": decision.runs,
+            "reason": decision.reason,
+            "cause": decision.cause + 1 or None,
+        }
+        for number, (action, decision) in enumerate(zip(plan.actions, shown.decisions, strict=True), 1)
+    ]
+    return {
+        "name": plan.name,
+        "digest": plan.digest,
+        "matrix": plan.matrix,
+        "steps": actions,
+        "skipped": [{"name": name, "reason": why} for name, why in plan.skipped],
+        "bases_to_build": {name: as_json(base) for name, base in shown.bases.items()},
+        "bases_ready": list(shown.ready),
+        "file": os.path.abspath(plan.file) if plan.file else "",
+        "plan": msgspec.to_builtins(plan),
+    }

@@ -1,0 +1,35 @@
+"""What commands write to standard output: data, as lines or as JSON. Talk goes to standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+
+def put(lines: Iterable[str]) -> None:
+    """Lines of text; what the output's encoding cannot say becomes a question mark."""
+    text = "".join(f"{line}\n" for line in lines)
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding or "ascii"
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+
+
+def put_json(value: Any) -> None:
+    """A value, indented, in the order in which it was made."""
+    import msgspec
+
+    put([msgspec.json.format(msgspec.json.encode(value), indent=2).decode()])
+
+
+def talk(line: str) -> None:
+    """A line beside the data."""
+    sys.stderr.write(f"{line}\n")
+
+
+def when(seconds: float) -> str:
+    """A moment in the user's own time zone, as 2025-03-04 10:15; seconds since the epoch are in the record."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else "-"
