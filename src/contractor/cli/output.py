@@ -10,12 +10,12 @@ from typing import Any
 
 def put(lines: Iterable[str]) -> None:
     """Lines of text; what the output's encoding cannot say becomes a question mark."""
-    text = "".join(f"{line}\n" for line in lines)
-    try:
-        sys.stdout.write(text)
-    except UnicodeEncodeError:
-        encoding = sys.stdout.encoding or "ascii"
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    for line in lines:
+        try:
+            sys.stdout.write(f"{line}\n")
+        except UnicodeEncodeError:
+            encoding = sys.stdout.encoding or "ascii"
+            sys.stdout.write(line.encode(encoding, "replace").decode(encoding) + "\n")
 
 
 def put_json(value: Any) -> None:

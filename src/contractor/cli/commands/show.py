@@ -66,8 +66,8 @@ def _head(record: Record, store: Store) -> list[str]:
 
 
 def _steps(record: Record) -> list[str]:
-    rows = [("", "step", "action", "outcome", "took", "cpu", "memory", "fetched", "log")]
-    rows += [_step(number, step) for number, step in enumerate(record.steps, 1)]
+    heading = ("", "step", "action", "outcome", "took", "cpu", "memory", "fetched", "log")
+    rows = [heading, *(_step(number, step) for number, step in enumerate(record.steps, 1))]
     lines = ["", "steps", *("  " + line for line in table(rows, right=(0, 4, 5, 6)))]
     for number, step in enumerate(record.steps, 1):
         if step.message:

@@ -1,0 +1,82 @@
+"""contractor init: a good first contractor.yaml for the project here."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+from contractor.cli.options import Parser
+from contractor.cli.output import put
+from contractor.core.errors import Rejected
+from contractor.spec.starter import starter
+
+NAME = "contractor.yaml"
+
+
+def parser() -> Parser:
+    made = Parser("init", "Write a first contractor.yaml, by what the project here looks like.")
+    made.add_argument("folder", nargs="?", default=".", help="the project's folder (default: here)")
+    made.add_argument("--name", help="the build's name (default: the folder's)")
+    made.add_argument("--force", action="store_true", help="replace a contractor.yaml that is there")
+    return made
+
+
+def run(argv: list[str]) -> int:
+    args = parser().parse_args(argv)
+    folder = os.path.abspath(args.folder)
+    path = f"{args.folder.rstrip('/') or '/'}/{NAME}"
+    if os.path.lexists(path) and not args.force:
+        raise Rejected(f"{path} is there already", hint="`contractor build` builds it; --force replaces it")
+    text = starter(project_files(folder), args.name or os.path.basename(folder) or "build")
+    _write(path, text)
+    put(
+        [
+            f"wrote {path}",
+            "",
+            "next:",
+            f"  look at it                 $EDITOR {path}",
+            f"  what would run, and where  contractor plan {_argument(args.folder)}".rstrip(),
+            f"  build                      contractor build {_argument(args.folder)} -o out".replace("  -o", " -o"),
+        ]
+    )
+    return 0
+
+
+def _argument(folder: str) -> str:
+    """The folder as the next command's argument: none for here, quoted for a shell where it must be."""
+    import shlex
+
+    return "" if os.path.normpath(folder) == "." else shlex.quote(folder)
+
+
+def project_files(folder: str) -> list[str]:
+    """The names in a project's folder, and those one level below, relative: what tells its kind."""
+    found: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda item: item.name):
+                found.append(entry.name)
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                    found += [f"{entry.name}/{name}" for name in _names(entry.path)]
+    except OSError as error:
+        raise Rejected(f"{folder} cannot be read: {error.strerror}", hint="name the project's folder") from error
+    return found
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))[:1000]
+    except OSError:
+        return []
+
+
+def _write(path: str, text: str) -> None:
+    temporary = f"{path}.{secrets.token_hex(4)}"
+    try:
+        with open(temporary, "x", encoding="utf-8") as file:
+            file.write(text)
+        os.rename(temporary, path)
+    except OSError as error:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        raise Rejected(f"{path} cannot be written: {error.strerror}", hint="run it where you may write") from error
