@@ -73,7 +73,7 @@ ATTACKS = [
     ("root as a file", file(b"."), "absolute, climbing"),
     ("root as a link", symlink(b"./", b"/"), "empty"),
     ("nul in a pax name", pax(path=b"a\0b") + file(b"good"), "NUL"),
-    ("name of 5000 bytes", pax(path=b"a/" * 2500) + file(b"good"), "4096"),
+    ("name of 5000 bytes", pax(path=b"a/" * 2500 + b"f") + file(b"good"), "4096"),
     ("component of 256 bytes", pax(path=b"a" * 256) + file(b"good"), "too long"),
     ("300 deep", pax(path=b"a/" * 300 + b"f") + file(b"good"), "256 directories"),
     ("write through a link", symlink(b"d", b"x") + file(b"d/evil"), "is a link"),
@@ -301,7 +301,7 @@ def test_a_capability_is_restored_or_refused(arena):
 @pytest.mark.parametrize("limit", [{"max_bytes": 10_000}, {"max_files": 3}, {"max_path": 5}])
 def test_limits(arena, limit):
     data = b"".join(file(b"name-%d" % number, b"x" * 3000) for number in range(4)) + END
-    with pytest.raises(Rejected, match="more than|larger than"):
+    with pytest.raises(Rejected, match=r"more than|larger than"):
         unpacked(data, arena.root, **limit)
 
 
@@ -324,7 +324,7 @@ def test_endless_zeros_and_endless_headers_end(arena):
 @pytest.mark.parametrize("cut", [0, 1, 511, 512, 700, 1024, 1025, 1535, 1536, 2047])
 def test_truncation_anywhere(arena, cut):
     data = file(b"f", b"x" * 300) + END
-    with pytest.raises(Rejected, match="too early|empty"):
+    with pytest.raises(Rejected, match=r"too early|empty"):
         unpacked(data[:cut], arena.root)
     assert unpacked(data, arena.root).size == 2048  # POSIX wants two zero blocks; the rest of the record may be missing
 
@@ -390,7 +390,9 @@ CODECS = {
     "xz": lzma.compress,
     "xz twice and padded": lambda data: lzma.compress(data[:1000]) + lzma.compress(data[1000:]) + bytes(8),
     "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
-    "zstd twice": lambda data: zstandard.compress(data[:1000]) + zstandard.compress(data[1000:]),
+    "zstd twice": lambda data: b"".join(
+        zstandard.ZstdCompressor(write_checksum=True).compress(part) for part in (data[:1000], data[1000:])
+    ),
 }
 
 
@@ -398,7 +400,14 @@ def from_pipe(path, root, **options):
     """Unpack `cat path | ...`: nothing may need to seek."""
     with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as cat, opened(root) as fd:
         assert cat.stdout is not None
-        return unpack(open_archive(cat.stdout.fileno()), fd, UnpackOptions(**{**tarkit.LIMITS, **options}))
+        read = open_archive(cat.stdout.fileno())
+
+        def bounded(count):
+            data = read(count)
+            assert len(data) <= count
+            return data
+
+        return unpack(bounded, fd, UnpackOptions(**{**tarkit.LIMITS, **options}))
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -423,14 +432,14 @@ def test_compressed_archives(arena, tmp_path, codec):
 
 @pytest.mark.parametrize("codec", ["gzip", "bzip2", "xz", "zstd"])
 def test_a_decompression_bomb_is_small_in_memory(arena, codec):
-    """300 MB of zeros in some kilobytes: the limit ends it long before."""
+    """100 MB of zeros in some kilobytes: no read gives more than was asked for, and the limit ends it."""
     path = Path(tempfile.mkstemp()[1])
     try:
-        path.write_bytes(CODECS[codec](header(b"f", size=300 << 20) + bytes(300 << 20)))
+        path.write_bytes(CODECS[codec](header(b"f", size=100 << 20) + bytes(100 << 20)))
         for options in ({}, {"max_bytes": 8 << 20}):
             with pytest.raises(Rejected, match="larger than"):
                 from_pipe(path, arena.root, **options)
-        path.write_bytes(CODECS[codec](END + bytes(100 << 20)))
+        path.write_bytes(CODECS[codec](END + bytes(20 << 20)))
         with pytest.raises(Rejected, match="larger than"):
             from_pipe(path, arena.root, max_bytes=8 << 20)
     finally:
@@ -505,7 +514,7 @@ moves = st.lists(st.tuples(st.integers(0, len(VALID) // 512), st.integers(0, len
 @settings(max_examples=400, deadline=5000, suppress_health_check=[HealthCheck.too_slow])
 @given(edits, field_edits, moves, st.booleans(), st.integers(0, len(VALID)), st.sampled_from([WORKSPACE, TREE]))
 def test_mutations_never_escape(some_edits, some_fields, some_moves, mend, cut, options):
-    """Changed bytes, changed fields, moved blocks, cut ends; with checksums mended, so that the changes are believed."""
+    """Changed bytes and fields, moved blocks, cut ends; with checksums mended, so that the changes are believed."""
     data = bytearray(VALID)
     for at, change in some_edits:
         data[at : at + len(change)] = change

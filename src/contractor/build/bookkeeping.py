@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ class Bookkeeping:
         self._bases: dict[str, str] = {}
         self._failed_step = -1
         self._sandbox = sandbox
-        self._parent = parent
+        self.parent = parent
 
     def emit(self, event: events.AnyEvent) -> None:
         if not isinstance(event, events.StepOutput):
@@ -76,7 +77,7 @@ class Bookkeeping:
                 tier=self._sandbox.tier.name,
                 steps=infos,
                 matrix=self.plan.matrix,
-                parent=self._parent,
+                parent=self.parent,
                 record=self.folder,
             )
         )
@@ -132,6 +133,10 @@ class Bookkeeping:
         if result.artifact is not None:
             self._artifacts.append(result.artifact)
             self.emit(events.ArtifactStored(at=time.time(), build=self.id, step=index, artifact=result.artifact))
+
+    def exported(self, export: Callable[[tuple[events.ArtifactInfo, ...]], tuple[events.ArtifactInfo, ...]]) -> None:
+        """Copy the artifacts out, and remember where to."""
+        self._artifacts = list(export(tuple(self._artifacts)))
 
     def base(self, name: str, build: str) -> None:
         self._bases[name] = build
@@ -209,7 +214,7 @@ class Bookkeeping:
             tools=tool_versions(self._store),
             host=host_facts(),
             spec=plan.file,
-            parent=self._parent,
+            parent=self.parent,
             steps=tuple(self._steps),
         )
 

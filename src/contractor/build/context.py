@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from contractor.build.log import Log, Redactor
-from contractor.build.network import door
+from contractor.build.network import Door
 from contractor.build.place import Place
 from contractor.build.stage import TREE, WORKSPACE
 from contractor.core.errors import Broken, ContractorError, Failed, OutOfLimits
@@ -26,7 +26,8 @@ class Options(NamedTuple):
     """How a build is to be run; nothing here changes what it makes.
 
     secrets: values by name. fresh: run every step, whatever is stored. keep: leave the workspace. folder: what the
-    specification's paths are relative to. tick: called ten times a second while a step runs.
+    specification's paths are relative to. tick: called ten times a second while a step runs. export: copies a finished
+    build's artifacts out, and says where to.
     """
 
     folder: str = "."
@@ -35,6 +36,7 @@ class Options(NamedTuple):
     secrets: Mapping[str, bytes] = {}
     upstream_proxy: str = ""
     tick: Callable[[], None] | None = None
+    export: Callable[[tuple[ArtifactInfo, ...]], tuple[ArtifactInfo, ...]] | None = None
 
 
 class Made(NamedTuple):
@@ -105,9 +107,8 @@ class StepContext:
 
     def run(self, spec: SandboxSpec) -> Exit:
         """Run a command; raises what its end means. The exit is kept for the record either way."""
-        with door(self) as on_listener:
-            caller = Caller(self.output, on_listener, self.options.tick)
-            self.exit = self.place.run(spec, caller)
+        with Door(self.action.hosts, self.fetched, self.options.upstream_proxy) as door:
+            self.exit = self.place.run(spec, Caller(self.output, door.open, self.options.tick))
         rest = self.redactor.rest()
         if rest:
             self.redactor = Redactor([])
@@ -149,22 +150,22 @@ class StepContext:
 
 
 _LIMIT_NAMES = {
-    "time": ("ran longer than its limit of {0.time:g} seconds", "time"),
-    "memory": ("used more memory than its limit of {0.memory} bytes", "memory"),
-    "disk": ("made the build use more disk than its limit of {0.disk} bytes", "disk"),
-    "files": ("made the build hold more files than its limit of {0.files}", "files"),
-    "processes": ("reached its limit of {0.processes} processes", "processes"),
-    "file-size": ("wrote a file larger than its limit of {0.file_size} bytes", "file-size"),
+    "time": ("ran longer than its limit of {0.time:g} seconds", "step"),
+    "memory": ("used more memory than its limit of {0.memory} bytes", "step"),
+    "disk": ("made the build use more disk than its limit of {0.disk} bytes", "build"),
+    "files": ("made the build hold more files than its limit of {0.files}", "build"),
+    "processes": ("reached its limit of {0.processes} processes", "step"),
+    "file-size": ("wrote a file larger than its limit of {0.file_size} bytes", "step"),
 }
 
 
 def meaning(exit_: Exit, spec: SandboxSpec, name: str) -> ContractorError | None:
     """What the end of a command means: nothing when it succeeded, else whose turn it is."""
     if exit_.limit in _LIMIT_NAMES:
-        text, key = _LIMIT_NAMES[exit_.limit]
+        text, whose = _LIMIT_NAMES[exit_.limit]
         return OutOfLimits(
             f"the step {name!r} {text.format(spec.limits)}",
-            hint=f"raise it for this step with `limits: {{{key}: ...}}`, or find out why it needs that much",
+            hint=f"raise `limits: {{{exit_.limit}: ...}}` of the {whose}, or find out why it needs that much",
         )
     if exit_.limit == "disk-full":
         return Broken(

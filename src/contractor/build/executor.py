@@ -22,7 +22,7 @@ from contractor.plan.planner import base_artifact
 from contractor.sandbox.local import LocalSandbox
 from contractor.spec.actions import ACTIONS
 from contractor.spec.model import CreateSystree
-from contractor.store.layout import Store, locked, take_lock
+from contractor.store.layout import Store, in_use, locked
 from contractor.store.records import Record
 from contractor.store.results import Result, Results
 
@@ -31,7 +31,7 @@ _BASE_WAIT = 3600.0  # seconds to wait for another build that makes the same bas
 
 
 def execute(
-    plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options: Options = Options(), parent: str = ""
+    plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options: Options, parent: str = ""
 ) -> Record:
     """Run a plan and return its record, whatever the outcome: a build that fails is not an exception.
 
@@ -40,7 +40,7 @@ def execute(
     results = Results(store, sandbox.ids)
     books = Bookkeeping(plan, store, sandbox, emit, parent)
     with ExitStack() as stack:
-        stack.enter_context(_in_use(store, books.id))
+        stack.enter_context(in_use(store, books.id))
         place = Place(store, results, sandbox, f"{store.root}/work/{books.id}/place")
         log = Log(f"{books.folder}/log", plan.limits.log)
         stack.callback(log.close)
@@ -50,6 +50,8 @@ def execute(
             _require_space(store)
             for index, action in enumerate(plan.actions):
                 build.step(index, action)
+            if options.export is not None:
+                books.exported(options.export)
             error: ContractorError | None = None
         except ContractorError as trouble:
             error = trouble
@@ -111,11 +113,7 @@ class _Build:
         if "workspace" in writes:
             place.touched()
         made: Made = steps.run(context)
-        keeps_state = "workspace" in writes and action.after == action.key
-        if keeps_state:
-            place.save(action.key, action.before)
-        elif "workspace" in writes:
-            place.at(action.after)
+        stored = "workspace" in writes and self._keep_workspace(action)
         result = Result(
             key=action.key,
             kind=action.kind,
@@ -125,14 +123,27 @@ class _Build:
             seconds=time.monotonic() - began,
             inputs=action.inputs,
             layer="tree" in writes,
-            state=keeps_state,
+            state=stored,
             before=action.before,
             artifact=made.artifact,
             fetches=tuple(context.fetches),
             packages=made.packages,
         )
-        self.results.add(result)
+        if stored or "workspace" not in writes or action.after != action.key:
+            self.results.add(result)
         return result
+
+    def _keep_workspace(self, action: Action) -> bool:
+        """Keep the workspace under the name of its new state; False when there is nothing to keep it for."""
+        place = self.context.place
+        if action.after != action.key:
+            place.at(action.after)  # emptied
+            return False
+        if self.books.parent:
+            place.workspace = action.key  # a base is its artifact: the way there is of no use to anyone
+            return False
+        place.save(action.key, action.before)
+        return True
 
     def _ensure_base(self, action: Action) -> None:
         """Build the base that a create-systree needs, unless its artifact is there; one build at a time."""
@@ -150,32 +161,11 @@ class _Build:
         ):
             if self.results.find(key) is not None:
                 return
-            options = self.context.options._replace(fresh=False, keep=False, secrets={})
+            options = self.context.options._replace(fresh=False, keep=False, secrets={}, export=None)
             record = execute(plan, self.store, self.sandbox, self.books.emit, options, parent=self.books.id)
             self.books.base(name, record.id)
             if record.outcome != "succeeded":
                 raise self.books.error_of(record, f"the base {name} could not be made")
-
-
-def _in_use(store: Store, build: str) -> ExitStack:
-    """The build's folder below work/ with its lock held: what gc leaves alone. It goes with the build."""
-    stack = ExitStack()
-    folder = store.path("work", build)
-    os.mkdir(folder, 0o700)
-    lock = take_lock(f"{folder}/lock")
-    if lock is None:
-        raise Broken(f"somebody else holds {folder}/lock", hint="run `contractor gc`")
-
-    def leave() -> None:
-        os.close(lock)
-        if not os.path.exists(f"{folder}/place"):
-            for name in ("lock", "uses"):
-                if os.path.exists(f"{folder}/{name}"):
-                    os.unlink(f"{folder}/{name}")
-            os.rmdir(folder)
-
-    stack.callback(leave)
-    return stack
 
 
 def _require_space(store: Store) -> None:

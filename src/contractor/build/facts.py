@@ -52,7 +52,7 @@ def gather(
     sources: dict[int, str] = {}
     for position, step in enumerate(steps):
         if isinstance(step.action, model.Source):
-            sources[position] = _identity(step.action, found.get(position), epoch, folder)
+            sources[position] = _identity(step.action, found.get(position), epoch, (folder, store, sandbox))
     customs = {
         step.action.name: _custom_digest(folder, step) for step in steps if isinstance(step.action, model.Custom)
     }
@@ -88,11 +88,13 @@ def _epoch(spec: BuildSpec, sources: list[Source]) -> tuple[int, str]:
     return NO_SOURCE_EPOCH, "no source: 1980-01-01"
 
 
-def _identity(action: model.Source, found: Source | None, epoch: int, folder: str) -> str:
+def _identity(
+    action: model.Source, found: Source | None, epoch: int, where: tuple[str, Store, LocalSandbox]
+) -> str:
     if found is not None:
         return found.digest(epoch)
     if action.git:
-        return resolve_commit(action.git, action.ref, folder)
+        return resolve_commit(action, *where)
     return action.sha256
 
 

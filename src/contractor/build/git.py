@@ -1,6 +1,6 @@
 """git as a source: a reference resolved to a commit, and that commit's files; git itself runs in bwrap.
 
-A URL is fetched through the recording proxy, its host alone allowed. A path (a repository or a bundle beside the
+A URL is asked through the recording proxy, its host alone allowed. A path (a repository or a bundle beside the
 specification) is shown read-only, without any network.
 """
 
@@ -8,64 +8,92 @@ from __future__ import annotations
 
 import os
 import re
+from urllib.parse import urlsplit
 
 import msgspec
 
+from contractor.build.aside import run_aside
 from contractor.build.context import StepContext
 from contractor.core.errors import Broken, Rejected
 from contractor.plan.environment import PROXY
 from contractor.sandbox import process
+from contractor.sandbox.local import LocalSandbox
 from contractor.sandbox.spec import Exit, Mount
 from contractor.spec.model import Source
+from contractor.store.layout import Store
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
-_REPOSITORY = "/run/repository"
-_CLONE = """set -eu
-export HOME=/tmp GIT_TERMINAL_PROMPT=0 GIT_CONFIG_NOSYSTEM=1
+_SHOWN = "/run/shown"
+_SETTINGS = """set -eu
+export HOME=/tmp GIT_TERMINAL_PROMPT=0 GIT_CONFIG_NOSYSTEM=1 GIT_ALLOW_PROTOCOL=file:http:https
 git config --global safe.directory '*'
-git config --global advice.detachedHead false
-git init -q /tmp/clone && cd /tmp/clone
+"""
+_RESOLVE = _SETTINGS + 'git ls-remote -- "$1"'
+_CLONE = (
+    _SETTINGS
+    + """git init -q /tmp/clone
+cd /tmp/clone
 git fetch -q --no-tags --depth=1 "$1" "$2" 2>/dev/null || git fetch -q "$1" '+refs/*:refs/contractor/*'
 mkdir -p "/workspace/$3"
 git archive --format=tar "$2" | tar -x -C "/workspace/$3"
 """
-
-
-def resolve_commit(url: str, ref: str, folder: str) -> str:
-    """The commit that a reference names now; a commit's own name is itself, and nothing is asked."""
-    if _COMMIT.match(ref):
-        return ref
-    git = process.require_tool("git", "git")
-    where = url if is_remote(url) else os.path.abspath(os.path.join(folder, url))
-    env = {
-        "GIT_TERMINAL_PROMPT": "0",
-        "HOME": "/nonexistent",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_ALLOW_PROTOCOL": _ALLOWED,
-    }
-    done = process.run([git, "ls-remote", "--", where], env=env, timeout=60)
-    if done.code:
-        reason = done.output.decode(errors="replace").strip().splitlines()
-        raise Broken(
-            f"git cannot read {url}",
-            details=tuple(reason[-3:]),
-            hint="is it there and reachable? With a commit as `ref` nothing has to be asked",
-        )
-    refs = dict(
-        reversed(line.split("\t", 1)) for line in done.output.decode(errors="replace").splitlines() if "\t" in line
-    )
-    for name in (ref, f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
-        if name in refs:
-            return refs[name]
-    known = sorted(name.rpartition("/")[2] for name in refs if not name.endswith("^{}"))
-    raise Rejected(f"{url} has no reference {ref}", details=(f"it has: {', '.join(known[:30])}",))
-
-
-_ALLOWED = "file:http:https"
+)
+# In the user's own checkout git is only asked for names; nothing that its configuration names may run for that.
+SAFE = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "HOME": "/nonexistent",
+    "GIT_CONFIG_COUNT": "3",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": "*",
+    "GIT_CONFIG_KEY_1": "core.fsmonitor",
+    "GIT_CONFIG_VALUE_1": "false",
+    "GIT_CONFIG_KEY_2": "core.hooksPath",
+    "GIT_CONFIG_VALUE_2": "/dev/null",
+}
 
 
 def is_remote(url: str) -> bool:
     return "://" in url
+
+
+def hosts_of(url: str) -> tuple[str, ...]:
+    """What the proxy must let through to reach a repository; nothing for a path."""
+    return (urlsplit(url).netloc.rpartition("@")[2],) if is_remote(url) else ()
+
+
+def resolve_commit(action: Source, folder: str, store: Store, sandbox: LocalSandbox) -> str:
+    """The commit that a reference names now; a commit's own name is itself, and nothing is asked."""
+    url, ref = action.git, action.ref
+    if _COMMIT.match(ref):
+        return ref
+    process.require_tool("git", "git")
+    shown = "" if is_remote(url) else _beside(folder, url)
+    argv = ["/bin/sh", "-c", _RESOLVE, "sh", url if is_remote(url) else _SHOWN]
+    exit_, output = run_aside(argv, store, sandbox, hosts=hosts_of(url), shown=shown)
+    lines = output.decode(errors="replace").strip().splitlines()
+    if exit_.code:
+        raise Broken(
+            f"git cannot read {url}",
+            details=tuple(lines[-3:]),
+            hint="is it there and reachable? With a commit as `ref` nothing has to be asked",
+        )
+    refs = {name: commit for commit, _tab, name in (line.partition("\t") for line in lines)}
+    for name in (ref, f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
+        if name in refs:
+            return refs[name]
+    known = sorted(name.rpartition("/")[2] for name in refs if not name.endswith("^{}"))
+    raise Rejected(
+        f"{url} has no reference {ref}",
+        details=(f"it has: {', '.join(known[:30]) or 'none'}",),
+        hint="write a branch, a tag, or a whole commit",
+    )
+
+
+def _beside(folder: str, path: str) -> str:
+    found = os.path.abspath(f"{folder}/{path}")
+    if not os.path.exists(found):
+        raise Rejected(f"the repository {path} is not there: {found}", hint="the path is relative to the specification")
+    return found
 
 
 def commit_time(path: str) -> int | None:
@@ -73,13 +101,7 @@ def commit_time(path: str) -> int | None:
     git = process.which("git")
     if git is None:
         return None
-    env = {
-        "HOME": "/nonexistent",
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "safe.directory",
-        "GIT_CONFIG_VALUE_0": "*",
-    }
-    done = process.run([git, "-C", path, "log", "-1", "--format=%ct"], env=env)
+    done = process.run([git, "-C", path, "log", "-1", "--format=%ct"], env=SAFE)
     text = done.output.strip()
     return int(text) if done.code == 0 and text.isdigit() else None
 
@@ -87,16 +109,14 @@ def commit_time(path: str) -> int | None:
 def clone_into_workspace(context: StepContext, action: Source, commit: str) -> Exit:
     """The files of a commit, below `to` in the workspace."""
     process.require_tool("git", "git")
-    url, mounts = action.git, ()
-    if not is_remote(action.git):
-        url = _REPOSITORY
-        source = os.path.abspath(os.path.join(context.options.folder, action.git))
-        mounts = (Mount("ro-bind", _REPOSITORY, context.place.show(source)),)
-    environment = {"PATH": process.HOST_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", "GIT_ALLOW_PROTOCOL": _ALLOWED}
+    url = action.git if is_remote(action.git) else _SHOWN
+    environment = {"PATH": process.HOST_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     if context.action.hosts:
         environment.update(PROXY)
     spec = context.host_spec(["/bin/sh", "-c", _CLONE, "sh", url, commit, action.to], environment)
-    spec = msgspec.structs.replace(spec, mounts=(*spec.mounts, *mounts))
+    if not is_remote(action.git):
+        seen = Mount("ro-bind", _SHOWN, context.place.show(_beside(context.options.folder, action.git)))
+        spec = msgspec.structs.replace(spec, mounts=(*spec.mounts, seen))
     exit_ = context.run(spec)
     context.place.call("date", {"to": action.to, "epoch": context.plan.epoch})
     context.say(f"commit {commit}")

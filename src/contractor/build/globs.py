@@ -37,7 +37,7 @@ def pattern(text: str) -> re.Pattern[bytes]:
 
 
 def select(entries: Sequence[tuple[bytes, bool]], globs: Iterable[str]) -> tuple[list[bytes], list[str]]:
-    """entries: sorted paths and whether each is a directory. Returns the selected paths, and the globs without a match."""
+    """entries: sorted paths and whether each is a directory. Returns selected paths, and the globs without a match."""
     chosen: set[bytes] = set()
     empty = []
     for glob in globs:

@@ -1,4 +1,4 @@
-"""A package manager that failed: was it the request, or the mirror? Then it is the operator's turn, not the author's."""
+"""A package manager that failed: was it the request, or the mirror? Then it is the operator's turn."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -12,31 +11,35 @@ from contractor.store.results import FetchRecord
 if TYPE_CHECKING:
     import socket
 
-    from contractor.build.context import StepContext
     from contractor.network.ledger import Fetch
 
 
-@contextlib.contextmanager
-def door(context: StepContext) -> Iterator[Callable[[socket.socket], None] | None]:
-    """What to do with the listener of the step's own network: nothing, for a step that has none."""
-    if not context.action.hosts:
-        yield None
-        return
-    with ExitStack() as stack:
+class Door:
+    """A context manager. `open` takes the listener of the step's own network; without hosts nobody calls it."""
 
-        def open_door(listener: socket.socket) -> None:
-            from contractor.network.proxy import RecordingProxy
+    def __init__(
+        self, hosts: tuple[str, ...], on_fetch: Callable[[FetchRecord], None], upstream: str = ""
+    ) -> None:
+        self._hosts = hosts
+        self._on_fetch = on_fetch
+        self._upstream = upstream
+        self._stack = ExitStack()
 
-            stack.enter_context(
-                RecordingProxy(
-                    listener,
-                    context.action.hosts,
-                    lambda fetch: context.fetched(as_record(fetch)),
-                    upstream=context.options.upstream_proxy,
-                )
+    def open(self, listener: socket.socket) -> None:
+        """Serve the step's requests to the allowed hosts until the block ends."""
+        from contractor.network.proxy import RecordingProxy  # asyncio: only when a step has network
+
+        self._stack.enter_context(
+            RecordingProxy(
+                listener, self._hosts, lambda fetch: self._on_fetch(as_record(fetch)), upstream=self._upstream
             )
+        )
 
-        yield open_door
+    def __enter__(self) -> Door:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
 
 
 def as_record(fetch: Fetch) -> FetchRecord:

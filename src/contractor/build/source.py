@@ -16,6 +16,7 @@ from typing import BinaryIO
 import msgspec
 
 from contractor.build.context import StepContext
+from contractor.build.git import SAFE
 from contractor.core import digest as digests
 from contractor.core.errors import Rejected
 from contractor.core.values import Value
@@ -58,7 +59,7 @@ class Source:
                 "--exclude-standard",
                 "--deduplicate",
             ]
-            done = process.run(argv, env={"GIT_OPTIONAL_LOCKS": "0", "HOME": "/nonexistent", **_SAFE})
+            done = process.run(argv, env=SAFE)
             self.git = done.code == 0
             names = done.output.split(b"\0")[:-1] if self.git else []
         if not self.git:
@@ -122,10 +123,6 @@ class Source:
             os.close(fd)
             os.close(root)
         return done.digest
-
-
-# A folder that another user owns is no reason for git to refuse: it is only asked for names.
-_SAFE = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
 
 
 def _in_git(path: str) -> bool:

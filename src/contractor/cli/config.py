@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from contractor.core.values import Value
 
@@ -18,7 +19,7 @@ class Settings(Value, frozen=True):
     bases: str
     colour: bool
     live: bool
-    ci: str
+    ci: Literal["", "github", "gitlab"]
     proxy: str
 
 
@@ -28,7 +29,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     home = env.get("HOME") or "/nonexistent"
     data = env.get("XDG_DATA_HOME") or f"{home}/.local/share"
     config = env.get("XDG_CONFIG_HOME") or f"{home}/.config"
-    ci = "github" if env.get("GITHUB_ACTIONS") else "gitlab" if env.get("GITLAB_CI") else ""
+    ci: Literal["", "github", "gitlab"] = ""
+    if env.get("GITHUB_ACTIONS"):
+        ci = "github"
+    elif env.get("GITLAB_CI"):
+        ci = "gitlab"
     terminal = sys.stderr.isatty() and env.get("TERM", "dumb") != "dumb"
     return Settings(
         store=env.get("CONTRACTOR_STORE") or f"{data}/contractor",

@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
         from contractor.cli.text import render_error
 
         sys.stdout.flush()
-        sys.stderr.write(render_error(error, colour=config.load().colour) + "\n")
+        sys.stderr.write(render_error(error, colour=config.load().colour))
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_CODES[Outcome.ABORTED]

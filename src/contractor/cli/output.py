@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contractor.spec.model import Limits
 
 
 def put(lines: Iterable[str]) -> None:
@@ -33,3 +36,19 @@ def talk(line: str) -> None:
 def when(seconds: float) -> str:
     """A moment in the user's own time zone, as 2025-03-04 10:15; seconds since the epoch are in the record."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else "-"
+
+
+def limits_text(given: Limits) -> str:
+    """A build's limits in a line."""
+    from contractor.spec.quantities import duration_text, size_text
+
+    texts = [
+        f"time {duration_text(given.time)}" if given.time else "time unlimited",
+        f"memory {size_text(given.memory)}" if given.memory else "memory unlimited",
+        f"disk {size_text(given.disk)}",
+        f"processes {given.processes}",
+        f"log {size_text(given.log)}",
+        f"file-size {size_text(given.file_size)}",
+        f"files {given.files}",
+    ]
+    return ", ".join(texts)

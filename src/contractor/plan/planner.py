@@ -155,8 +155,7 @@ class _Planner:
             case model.Debootstrap():
                 return _mirror_hosts([step])
             case model.Source(git=git) if git:
-                host = urlsplit(git).netloc.rpartition("@")[2]
-                return (host,) if host else ()
+                return (urlsplit(git).netloc.rpartition("@")[2],) if "://" in git else ()
             case model.Source(url=url) | model.Fetch(url=url) if url:
                 return (urlsplit(url).netloc.rpartition("@")[2],)
             case _:

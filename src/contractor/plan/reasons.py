@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from contractor.core.digest import canonical
 from contractor.core.values import Value
 from contractor.plan.model import Action, Plan
 
@@ -128,8 +131,9 @@ def _named(plan: Plan, position: int) -> str:
 def differences(old: Action, new: Action) -> list[tuple[str, str]]:
     """(input, what changed, in a few words) for each input that is not the same."""
     found: list[tuple[str, str]] = []
-    for field in sorted({*old.inputs, *new.inputs}):
-        before, after = old.inputs.get(field), new.inputs.get(field)
+    old_inputs, new_inputs = _plain(old.inputs), _plain(new.inputs)
+    for field in sorted({*old_inputs, *new_inputs}):
+        before, after = old_inputs.get(field), new_inputs.get(field)
         if before == after:
             continue
         if field == "action" and isinstance(before, dict) and isinstance(after, dict):
@@ -139,6 +143,11 @@ def differences(old: Action, new: Action) -> list[tuple[str, str]]:
         else:
             found.append((field, _change(field, before, after)))
     return found
+
+
+def _plain(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """As a stored plan has them: a list where the planner has a tuple."""
+    return msgspec.json.decode(canonical(inputs), type=dict[str, Any])
 
 
 def _fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -155,7 +164,7 @@ def _mapping(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 def _change(name: str, before: Any, after: Any) -> str:
-    if isinstance(before, list | tuple) and isinstance(after, list | tuple):
+    if isinstance(before, list) and isinstance(after, list):
         plus = [f"+{item}" for item in after if item not in before]
         minus = [f"-{item}" for item in before if item not in after]
         return f"{name} {' '.join((plus + minus)[:12])}" if plus or minus else f"{name} in another order"

@@ -150,29 +150,37 @@ class _Zlib:
 def _streams(source: _Source, fresh: Callable[[], _Decoder], kind: str, errors: tuple[type[Exception], ...]) -> Read:
     """A reader of one or more compressed streams in a row; zeros may follow the last, as from a tape."""
     decoder: _Decoder | None = fresh()
+    pending = b""
 
     def read(count: int) -> bytes:
-        nonlocal decoder
-        data = b""
+        nonlocal decoder, pending
         while decoder is not None:
+            if decoder.eof:
+                pending = _after_zeros(decoder.unused_data, source)
+                decoder = fresh() if pending else None
+                continue
             try:
-                piece = decoder.decompress(data, count)
-                if piece:
-                    return piece
-                if decoder.eof:
-                    rest = (decoder.unused_data or source.read(_PIECE)).lstrip(b"\0")
-                    while not rest and (more := source.read(_PIECE)):
-                        rest = more.lstrip(b"\0")
-                    decoder, data = (fresh() if rest else None), rest
-                    continue
+                piece = decoder.decompress(pending, count)
             except errors as error:
                 raise _damaged(kind, str(error)) from error
-            data = source.read(_PIECE)
-            if not data:
-                raise _damaged(kind, "it ends too early")
+            pending = b""
+            if piece:
+                return piece
+            if not decoder.eof:
+                pending = source.read()
+                if not pending:
+                    raise _damaged(kind, "it ends too early")
         return b""
 
     return read
+
+
+def _after_zeros(data: bytes, source: _Source) -> bytes:
+    """What follows a stream, without the zeros in between; b"" at the end."""
+    rest = data.lstrip(b"\0")
+    while not rest and (data := source.read()):
+        rest = data.lstrip(b"\0")
+    return rest
 
 
 def _gzip(source: _Source) -> Read:

@@ -77,6 +77,11 @@ def digests(result: Result) -> frozenset[str]:
     return frozenset(own | {fetch.sha256 for fetch in result.fetches if fetch.sha256} | digests_in(result.inputs))
 
 
+def names(result: Result) -> set[str]:
+    """All that a result names, and so keeps: keys of states and layers, digests of blobs."""
+    return {result.key, *needs(result), *digests(result)}
+
+
 def digests_in(value: Any) -> set[str]:
     """All strings in a JSON value that are digests."""
     if isinstance(value, str):
@@ -133,7 +138,7 @@ class _Shelf:
     def __init__(self, survey: Survey, stays: set[str]) -> None:
         self.stays = stays
         self._survey = survey
-        self._named = {name for key in survey.results for name in (key, *digests(survey.results[key]))}
+        self._named = {name for result in survey.results.values() for name in names(result)}
         self._counts: dict[str, int] = {}  # how many staying results name a state, layer or blob
         self._needed: dict[str, int] = {}  # how many staying results need a result
         self._by_name: dict[str, list[Thing]] = {}
@@ -148,7 +153,7 @@ class _Shelf:
 
     def _count(self, key: str, step: int) -> None:
         result = self._survey.results[key]
-        for name in (key, *digests(result)):
+        for name in names(result):
             self._counts[name] = self._counts.get(name, 0) + step
         for other in needs(result):
             self._needed[other] = self._needed.get(other, 0) + step
@@ -168,8 +173,8 @@ class _Shelf:
         heapq.heapify(free)
         while self.size > size and free:
             _when, key = heapq.heappop(free)
-            names = {key, *digests(self._survey.results[key])}
-            things = [thing for name in names for thing in self._by_name.get(name, ())]
+            named = names(self._survey.results[key])
+            things = [thing for name in named for thing in self._by_name.get(name, ())]
             before = sum(thing.size for thing in things if self.wanted(thing))
             self.stays.discard(key)
             self._count(key, -1)

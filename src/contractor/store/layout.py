@@ -121,3 +121,22 @@ def locked(
         yield
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def in_use(store: Store, build: str) -> Iterator[None]:
+    """A build's folder below work/ with its lock held: what gc leaves alone. It goes with the build, unless kept."""
+    folder = store.path("work", build)
+    os.mkdir(folder, 0o700)
+    lock = take_lock(f"{folder}/lock")
+    if lock is None:
+        raise Broken(f"somebody else holds {folder}/lock", hint="run `contractor gc`")
+    try:
+        yield
+    finally:
+        os.close(lock)
+        if not os.path.exists(f"{folder}/place"):
+            for name in ("lock", "uses"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{folder}/{name}")
+            os.rmdir(folder)

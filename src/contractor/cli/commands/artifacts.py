@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
@@ -129,19 +130,18 @@ def _verify(store: Store, what: str | None, as_json: bool) -> int:
     from contractor.store.cas import Blobs, Encoding
     from contractor.store.compress import open_zstd
 
-    blobs = Blobs(
-        store.blobs.path("0" * 64).parents[2], Encoding(".zst", lambda file: chunks(open_zstd(file.fileno())))
-    )
+    encoding = Encoding(".zst", lambda file: chunks(open_zstd(file.fileno())))
+    blobs = Blobs(Path(store.path("blobs")), encoding)
     names = _to_verify(store, what, sorted(blobs.digests()))
     wrong: list[Broken] = []
     rows = []
     for digest, name in names.items():
+        state = "intact" if blobs.has(digest) else "missing"
         try:
             blobs.verify(digest)
-            state = "intact"
         except Broken as error:
             wrong.append(error)
-            state = "damaged" if os.path.dirname(str(error.details[-1:])) else "missing"
+            state = "damaged" if state == "intact" else state
         rows.append({"digest": digest, "name": name, "state": state})
         if not as_json:
             put([f"{state:<8} {digest}  {sanitize(name)}".rstrip()])

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import ExitStack
 
 from contractor.build.context import Options
 from contractor.build.executor import execute
 from contractor.build.prepare import make_plans
 from contractor.cli import config
-from contractor.cli.console import make_console
+from contractor.cli.console import Console, make_console
 from contractor.cli.options import Parser, add_request, open_store, pairs, request_of
 from contractor.core import events
 from contractor.core.errors import EXIT_CODES, Outcome, Rejected
 from contractor.sandbox.local import choose
+from contractor.store.layout import Store
 from contractor.store.records import Record
 
 
@@ -57,7 +59,7 @@ def run(argv: list[str]) -> int:
             keep=args.keep,
             secrets=_secrets(args.secret),
             upstream_proxy=settings.proxy,
-            tick=_ticker(console),
+            tick=lambda: console.tick(time.time()),
         )
         for plan in plans:
             records.append(execute(plan, store, sandbox, emit, options))
@@ -78,13 +80,6 @@ def _width() -> int:
         return 80
 
 
-def _ticker(console: object) -> object:
-    import time
-
-    def tick() -> None:
-        console.tick(time.time())  # type: ignore[attr-defined]
-
-    return tick
 
 
 def _secrets(given: list[str]) -> dict[str, bytes]:
@@ -101,13 +96,13 @@ def _secrets(given: list[str]) -> dict[str, bytes]:
 class _Events:
     """The events also as JSON lines in a file."""
 
-    def __init__(self, path: str, console: object) -> None:
+    def __init__(self, path: str, console: Console) -> None:
         self._path = path
         self._console = console
 
     def __enter__(self) -> _Events:
         try:
-            self._file = sys.stdout.buffer if self._path == "-" else open(self._path, "wb")  # noqa: SIM115
+            self._file = sys.stdout.buffer if self._path == "-" else open(self._path, "wb")
         except OSError as error:
             raise Rejected(f"--events {self._path} cannot be written: {error.strerror}") from error
         return self
@@ -115,17 +110,17 @@ class _Events:
     def __call__(self, event: events.AnyEvent) -> None:
         self._file.write(events.encode(event))
         self._file.flush()
-        self._console(event)  # type: ignore[operator]
+        self._console(event)
 
     def __exit__(self, *_error: object) -> None:
         if self._path != "-":
             self._file.close()
 
 
-def _settle(store: object, ids: str, records: list[Record]) -> None:
+def _settle(store: Store, ids: str, records: list[Record]) -> None:
     """Sync what ran, and make its results lasting; a build where nothing ran has nothing to sync."""
     if not any(step.outcome == "succeeded" for record in records for step in record.steps):
         return
     from contractor.build.settle import settle_in_background
 
-    settle_in_background(store, ids)  # type: ignore[arg-type]
+    settle_in_background(store, ids)

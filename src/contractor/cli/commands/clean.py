@@ -63,7 +63,7 @@ def kept_builds(store: Store) -> list[str]:
     return [
         build
         for build in sorted(os.listdir(store.path("work")))
-        if os.path.isdir(store.path("work", build)) and not is_live(store, build)
+        if os.path.isdir(store.path("work", build, "place")) and not is_live(store, build)
     ]
 
 

@@ -1,4 +1,4 @@
-"""contractor gc: take out of the store what is no longer needed; with limits, what was not used for the longest time."""
+"""contractor gc: take out of the store what is no longer needed; with limits, the least recently used results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk
 from contractor.cli.text import count, human_size, sanitize, table
 from contractor.core.errors import Broken, Rejected
+from contractor.spec.quantities import parse_size
 from contractor.store.gc import Policy, Report, Tools, collect
 
 JSON_VERSION = 1
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _MOST_ROWS = 200
 
 
@@ -33,8 +33,8 @@ def parser() -> Parser:
 
 def run(argv: list[str]) -> int:
     args = parser().parse_args(argv)
-    policy = Policy(size=None if args.size is None else size_of(args.size), keep_days=args.keep_days,
-                    keep_builds=args.keep_builds)  # fmt: skip
+    size = None if args.size is None else size_of(args.size)
+    policy = Policy(size=size, keep_days=args.keep_days, keep_builds=args.keep_builds)
     if (args.keep_days or 0) < 0 or (args.keep_builds or 0) < 0:
         raise Rejected("--keep-days and --keep-builds take numbers from 0", hint="for example --keep-days 30")
     store = open_store(args, config.load())
@@ -42,8 +42,8 @@ def run(argv: list[str]) -> int:
         report = collect(store, policy, Tools(hands.remove, hands.measure), dry_run=args.dry_run)
         without = hands.without
     if args.json:
-        put_json({"version": JSON_VERSION, "dry_run": args.dry_run, "freed": report.freed,
-                  **msgspec.to_builtins(report)})  # fmt: skip
+        head = {"version": JSON_VERSION, "dry_run": args.dry_run, "freed": report.freed}
+        put_json({**head, **msgspec.to_builtins(report)})
     else:
         put(lines(report, dry_run=args.dry_run))
     if report.troubles:
@@ -57,17 +57,12 @@ def run(argv: list[str]) -> int:
 
 
 def size_of(text: str) -> int:
-    """ "10G" as bytes: powers of 1024, as a specification's limits are."""
-    number, unit = text.strip().upper().removesuffix("B").removesuffix("I"), ""
-    if number[-1:] in _UNITS and number:
-        number, unit = number[:-1], number[-1]
-    try:
-        value = float(number)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1 << 40:
-        raise Rejected(f"--size {text}: not a size", hint="for example --size 10G")
-    return int(value * _UNITS[unit])
+    """ "10G" as bytes, by the rules of a specification's limits."""
+    size = parse_size(text)
+    if isinstance(size, int):
+        return size
+    what, hint = size
+    raise Rejected(f"--size: {what}", hint=hint)
 
 
 def lines(report: Report, *, dry_run: bool) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 
 from contractor.cli.options import Parser
 from contractor.cli.output import put
+from contractor.cli.text import table
 from contractor.core.errors import Rejected
 from contractor.spec.starter import starter
 
@@ -29,24 +31,14 @@ def run(argv: list[str]) -> int:
         raise Rejected(f"{path} is there already", hint="`contractor build` builds it; --force replaces it")
     text = starter(project_files(folder), args.name or os.path.basename(folder) or "build")
     _write(path, text)
-    put(
-        [
-            f"wrote {path}",
-            "",
-            "next:",
-            f"  look at it                 $EDITOR {path}",
-            f"  what would run, and where  contractor plan {_argument(args.folder)}".rstrip(),
-            f"  build                      contractor build {_argument(args.folder)} -o out".replace("  -o", " -o"),
-        ]
-    )
+    where = "" if os.path.normpath(args.folder) == "." else f" {shlex.quote(args.folder)}"
+    rows = [
+        ("look at it, and change what is wrong", f"$EDITOR {shlex.quote(path)}"),
+        ("see what would run, and where", f"contractor plan{where}"),
+        ("build", f"contractor build{where} -o out"),
+    ]
+    put([f"wrote {path}", "next:", *("  " + line for line in table(rows))])
     return 0
-
-
-def _argument(folder: str) -> str:
-    """The folder as the next command's argument: none for here, quoted for a shell where it must be."""
-    import shlex
-
-    return "" if os.path.normpath(folder) == "." else shlex.quote(folder)
 
 
 def project_files(folder: str) -> list[str]:

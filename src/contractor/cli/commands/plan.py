@@ -12,8 +12,8 @@ import msgspec
 from contractor.build.prepare import make_plans
 from contractor.cli import config
 from contractor.cli.options import Parser, add_request, open_store, request_of
-from contractor.cli.output import put, put_json
-from contractor.cli.text import duration, human_size, sanitize, table
+from contractor.cli.output import limits_text, put, put_json
+from contractor.cli.text import sanitize, table
 from contractor.core.errors import Broken, Rejected
 from contractor.plan.model import Plan, decode
 from contractor.plan.planner import base_artifact
@@ -21,7 +21,7 @@ from contractor.plan.reasons import Decision, Earlier, decide
 from contractor.sandbox.local import LocalSandbox, choose
 from contractor.sandbox.spec import Tier
 from contractor.spec.actions import ACTIONS
-from contractor.spec.model import CreateSystree, Limits
+from contractor.spec.model import CreateSystree
 from contractor.store.layout import Store
 from contractor.store.records import Records
 from contractor.store.results import Results
@@ -113,7 +113,7 @@ def heading(plan: Plan, tier: Tier) -> list[str]:
         rows.append(("parameters", pairs(plan.parameters)))
     rows += [
         ("epoch", f"{plan.epoch} ({plan.epoch_origin})"),
-        ("limits", limits(plan.limits)),
+        ("limits", limits_text(plan.limits)),
         ("isolation", f"{tier.name}: {tier.summary}"),
     ]
     return [sanitize(plan.name), *("  " + line for line in table([(name, sanitize(text)) for name, text in rows]))]
@@ -121,18 +121,6 @@ def heading(plan: Plan, tier: Tier) -> list[str]:
 
 def pairs(values: Mapping[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
-
-
-def limits(given: Limits) -> str:
-    """A build's limits in a line."""
-    texts = [
-        f"time {duration(given.time)}" if given.time else "time unlimited",
-        f"memory {human_size(given.memory)}" if given.memory else "memory unlimited",
-        f"disk {human_size(given.disk)}",
-        f"processes {given.processes}",
-        f"log {human_size(given.log)}",
-    ]
-    return ", ".join(texts)
 
 
 def steps(shown: Shown, indent: str = "") -> list[str]:

@@ -10,8 +10,9 @@ import msgspec
 from contractor.cli import config
 from contractor.cli.commands.list import DIED, state_of
 from contractor.cli.options import Parser, open_store
-from contractor.cli.output import put, put_json, when
+from contractor.cli.output import limits_text, put, put_json, when
 from contractor.cli.text import clean_lines, count, duration, human_size, sanitize, table
+from contractor.spec.model import Limits
 from contractor.store.layout import Store
 from contractor.store.records import Record, Records, StepRecord
 
@@ -51,7 +52,7 @@ def _head(record: Record, store: Store) -> list[str]:
         ("for", record.arch),
         ("epoch", f"{record.epoch} ({record.epoch_origin})"),
         ("isolation", ("DEGRADED: " if record.degraded else "") + f"{record.tier}, memory limit by {record.memory}"),
-        ("limits", ", ".join(f"{name} {value}" for name, value in record.limits.items())),
+        ("limits", limits_text(msgspec.convert(record.limits, Limits))),
     ]
     rows += [(f"parameter {name}", value) for name, value in record.parameters.items()]
     rows += [(f"matrix {name}", value) for name, value in record.matrix.items()]

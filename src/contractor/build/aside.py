@@ -1,0 +1,52 @@
+"""A vetted program of the host, run in the sandbox outside of any build: its output, for planning."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+
+from contractor.build.network import Door
+from contractor.build.place import Place
+from contractor.build.stage import WORKSPACE
+from contractor.core.errors import OutOfLimits
+from contractor.plan.environment import PROXY
+from contractor.sandbox.hosttree import mounts
+from contractor.sandbox.local import LocalSandbox
+from contractor.sandbox.process import HOST_PATH
+from contractor.sandbox.spec import Caller, Exit, Mount, SandboxSpec
+from contractor.spec.model import Limits
+from contractor.store.layout import Store, in_use
+from contractor.store.results import Results
+
+_OUTPUT_MAX = 16 << 20  # bytes
+
+
+def run_aside(
+    argv: Sequence[str], store: Store, sandbox: LocalSandbox, *, hosts: tuple[str, ...], shown: str = ""
+) -> tuple[Exit, bytes]:
+    """hosts: what it may reach through the proxy. shown: a folder or file that it sees, read-only, as /run/shown."""
+    output = bytearray()
+
+    def collect(data: bytes) -> None:
+        output.extend(data)
+        if len(output) > _OUTPUT_MAX:
+            raise OutOfLimits(f"{argv[0]} wrote more than {_OUTPUT_MAX} bytes", hint="is that the right repository?")
+
+    name = f"aside-{os.getpid()}-{secrets.token_hex(4)}"
+    with in_use(store, name):
+        place = Place(store, Results(store, sandbox.ids), sandbox, store.path("work", name, "place"))
+        try:
+            seen = (Mount("ro-bind", "/run/shown", place.show(shown)),) if shown else ()
+            spec = SandboxSpec(
+                argv=tuple(argv),
+                mounts=(*mounts(), Mount("bind", "/workspace", WORKSPACE), *seen),
+                env={"PATH": HOST_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": "/tmp", **(PROXY if hosts else {})},
+                limits=Limits(time=60.0),
+                network=bool(hosts),
+            )
+            with Door(hosts, lambda _fetch: None) as door:
+                exit_ = place.run(spec, Caller(collect, door.open))
+        finally:
+            place.close(keep=False, on_trouble=lambda _trouble: None)
+    return exit_, bytes(output)

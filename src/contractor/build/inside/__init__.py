@@ -1,0 +1,1 @@
+"""What runs inside the supervisor: see operations.py for the list."""

@@ -1,0 +1,75 @@
+"""A build's place: made, shown to steps, measured, removed; and a step's run in it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from contractor.build.inside.access import Opened
+from contractor.build.inside.tree import unmount_tree
+from contractor.build.inside.workspace import fresh_workspace
+from contractor.build.stage import STAGE, TREE, WORKSPACE
+from contractor.sandbox import syscalls
+from contractor.sandbox.namespace import Inside
+from contractor.sandbox.run import run_inside
+from contractor.store import states
+from contractor.store.remove import remove_tree, usage
+
+Args = dict[str, Any]
+
+
+def begin(inside: Inside, args: Args, _fds: list[int]) -> None:
+    """Make a build's place."""
+    work = args["work"]
+    os.mkdir(work, 0o755)
+    os.chdir(work)  # mounts name their layers relative to it: a step sees the names in /proc/mounts
+    syscalls.mount("contractor", STAGE, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=755,size=64k")
+    os.mkdir(TREE, 0o755)
+    os.mkdir(WORKSPACE, 0o755)
+    inside.state.update(work=work, scan=states.EMPTY, mounted=None, uppers=0)
+    fresh_workspace(inside, work)
+
+
+def show(inside: Inside, args: Args, _fds: list[int]) -> str:
+    """Show a folder or a file of the invoking user to steps: mounted at STAGE, where they may walk. Returns where."""
+    shown: dict[str, str] = inside.state.setdefault("shown", {})
+    path = args["path"]
+    if path not in shown:
+        target = f"{STAGE}/shown-{len(shown)}"
+        if os.path.isdir(path):
+            os.mkdir(target, 0o755)
+        else:
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+        syscalls.mount(path, target, "", syscalls.MS_BIND | syscalls.MS_REC)
+        shown[path] = target
+    return shown[path]
+
+
+def run(inside: Inside, args: Args, fds: list[int]) -> dict[str, Any]:
+    def measure() -> tuple[int, int]:
+        folder, name = os.path.split(args["folder"])
+        with Opened(folder) as fd:
+            return usage(fd.number, name)
+
+    return run_inside(inside, args, fds, measure)
+
+
+def usage_of(_inside: Inside, args: Args, _fds: list[int]) -> tuple[int, int]:
+    with Opened(args["folder"]) as fd:
+        return usage(fd.number, args["name"])
+
+
+def remove(_inside: Inside, args: Args, _fds: list[int]) -> None:
+    with Opened(args["folder"]) as fd:
+        for name in args["names"]:
+            remove_tree(fd.number, name)
+
+
+def end(inside: Inside, args: Args, _fds: list[int]) -> None:
+    """Unmount, and remove the build's place unless it is to be kept."""
+    unmount_tree(inside, {}, [])
+    syscalls.umount(WORKSPACE)
+    if not args["keep"]:
+        work = inside.state["work"]
+        with Opened(os.path.dirname(work)) as fd:
+            remove_tree(fd.number, os.path.basename(work))
