@@ -17,6 +17,7 @@ from contractor.store import states
 from contractor.store.extents import ALIGN
 from contractor.store.scan import settle
 from contractor.store.states import EMPTY, Target
+from contractor.store.states_format import Entry, Manifest, closing
 
 
 @pytest.fixture
@@ -63,6 +64,35 @@ def test_swapped_directories_keep_links_to_what_stayed(chain):
     got = chain.restore()
     assert (got / "b/x").stat().st_ino == (got / "y").stat().st_ino
     assert (got / "a/x").stat().st_nlink == 1
+
+
+def test_the_same_inode_number_in_two_states_is_two_inodes(chain):
+    """After a restore all numbers are new: they may be those that other files had in an earlier state."""
+    top = Entry(stat.S_IFDIR | 0o755, os.getuid(), os.getgid(), 0)
+    file = Entry(stat.S_IFREG | 0o644, os.getuid(), os.getgid(), 0, group=5)
+    manifests = [
+        Manifest({b"": top, b"a": file, b"b": file}, {}, [], []),
+        Manifest({b"x": file}, {b"c": b"b"}, [b"b"], []),
+    ]
+    for name, parent, manifest in zip(("s0", "s1"), (None, "s0"), manifests, strict=True):
+        (chain.store / name).write_bytes(closing(name, parent, manifest, 0)[0])
+        chain.names.append(name)
+    got = chain.restore()
+    assert sorted(os.listdir(got)) == ["a", "c", "x"]
+    assert (got / "a").samefile(got / "c")
+    assert not (got / "a").samefile(got / "x")
+
+
+def test_save_after_restore_is_tiny(chain):
+    for n in range(20):
+        (chain.work / f"f{n}").write_bytes(b"x" * 1000)
+    chain.save()
+    to = Path(tempfile.mkdtemp(dir=chain.base))
+    fd = opened(to)
+    before = states.restore(fd, [chain.store / "s0"])
+    _, info = states.save(fd, before, Target(chain.store_fd, "s1"), "s0")
+    os.close(fd)
+    assert (info.entries, info.removed) == (0, 0)
 
 
 def test_chain_goes_on_after_restore(chain):

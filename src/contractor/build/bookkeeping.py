@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from contractor.build.context import Emit, StepContext
+from contractor.build.context import Emit, Exporter, StepContext
 from contractor.build.tools import host_facts, tool_versions
 from contractor.core import events
 from contractor.core.errors import ERRORS_BY_OUTCOME, Aborted, Broken, ContractorError, Outcome
@@ -134,7 +133,7 @@ class Bookkeeping:
             self._artifacts.append(result.artifact)
             self.emit(events.ArtifactStored(at=time.time(), build=self.id, step=index, artifact=result.artifact))
 
-    def exported(self, export: Callable[[tuple[events.ArtifactInfo, ...]], tuple[events.ArtifactInfo, ...]]) -> None:
+    def exported(self, export: Exporter) -> None:
         """Copy the artifacts out, and remember where to."""
         self._artifacts = list(export(tuple(self._artifacts)))
 

@@ -20,6 +20,7 @@ from contractor.store.layout import Store
 from contractor.store.results import FetchRecord
 
 Emit = Callable[[AnyEvent], None]
+Exporter = Callable[[tuple[ArtifactInfo, ...]], tuple[ArtifactInfo, ...]]
 
 
 class Options(NamedTuple):
@@ -36,7 +37,7 @@ class Options(NamedTuple):
     secrets: Mapping[str, bytes] = {}
     upstream_proxy: str = ""
     tick: Callable[[], None] | None = None
-    export: Callable[[tuple[ArtifactInfo, ...]], tuple[ArtifactInfo, ...]] | None = None
+    export: Exporter | None = None
 
 
 class Made(NamedTuple):

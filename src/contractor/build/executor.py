@@ -30,9 +30,7 @@ _SPACE_FLOOR = 64 << 20  # bytes that must be free before anything starts
 _BASE_WAIT = 3600.0  # seconds to wait for another build that makes the same base
 
 
-def execute(
-    plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options: Options, parent: str = ""
-) -> Record:
+def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options: Options, parent: str = "") -> Record:
     """Run a plan and return its record, whatever the outcome: a build that fails is not an exception.
 
     parent: the build that needs this one as a base. Ctrl-C ends the step and gives an aborted build.
@@ -61,8 +59,10 @@ def execute(
             error = _from_os(trouble)
         if error is not None:
             keep_diagnostics(build.context, books, error)
+        memory = place.memory
+        kept = f"{place.folder}/ws" if options.keep and place.started else ""
         place.close(keep=options.keep, on_trouble=lambda trouble: books.notice(trouble.message, "warning"))
-        return books.finished(error, place.memory, f"{place.folder}/ws" if options.keep and place.started else "")
+        return books.finished(error, memory, kept)
 
 
 class _Build:
@@ -108,7 +108,7 @@ class _Build:
         context, place = self.context, self.context.place
         writes = ACTIONS[action.kind].writes
         touches = "workspace" in writes or "workspace" in ACTIONS[action.kind].reads
-        if touches:
+        if touches and action.after:  # what ends empty need not begin with anything
             place.at(action.before)
         if "workspace" in writes:
             place.touched()

@@ -17,6 +17,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
+import msgspec
+
 from contractor.build.export_copy import copy_compressed, copy_plain, squashfs, unpack_folder
 from contractor.core.errors import Broken, Rejected
 from contractor.core.events import ArtifactInfo
@@ -31,21 +33,35 @@ _MAX_FOLDER = 200  # bytes of a combination's folder name; file systems take 255
 
 
 def export(records: Sequence[Record], store: Store, folder: str, many: bool) -> None:
-    """Copy the artifacts of these builds. many: a folder for each combination of the matrix.
+    """Copy the artifacts of these builds. many: a folder for each combination of the matrix."""
+    for record in records:
+        export_artifacts(record.artifacts, store, target_folder(folder, record.matrix, many), record.epoch)
+
+
+def target_folder(folder: str, matrix: dict[str, str], many: bool) -> str:
+    """Where a build's artifacts go: a folder of its own when it is one of several."""
+    return f"{folder}/{combination_folder(matrix)}" if many and matrix else folder
+
+
+def export_artifacts(
+    artifacts: Sequence[ArtifactInfo], store: Store, folder: str, epoch: int
+) -> tuple[ArtifactInfo, ...]:
+    """Copy a build's artifacts; returns them with the path of each copy.
 
     Rejected: the folder cannot be written. Broken: an artifact is damaged or gone, or the disk is full.
     """
     try:
-        for record in records:
-            target = f"{folder}/{combination_folder(record.matrix)}" if many and record.matrix else folder
-            os.makedirs(target, exist_ok=True)
-            _export_build(record, store, target)
+        os.makedirs(folder, exist_ok=True)
+        _export_all(artifacts, store, folder, epoch)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Broken(f"the disk is full: {folder}", hint="choose another folder with -o DIR") from error
         raise Rejected(
             f"cannot write {error.filename or folder}: {error.strerror}", hint="choose another folder with -o DIR"
         ) from error
+    return tuple(
+        msgspec.structs.replace(artifact, path=f"{folder}/{exported_name(artifact)}") for artifact in artifacts
+    )
 
 
 def combination_folder(matrix: dict[str, str]) -> str:
@@ -63,22 +79,22 @@ def exported_name(artifact: ArtifactInfo) -> str:
     return artifact.name + _SUFFIXES[artifact.format]
 
 
-def _export_build(record: Record, store: Store, folder: str) -> None:
+def _export_all(artifacts: Sequence[ArtifactInfo], store: Store, folder: str, epoch: int) -> None:
     sums: dict[bytes, str] = {}
-    for artifact in record.artifacts:
+    for artifact in artifacts:
         _require_plain(artifact)
         name = exported_name(artifact)
         with _stored(store, artifact) as source, _appearing(folder, name) as temporary:
             if artifact.format == "directory":
                 sums.update(unpack_folder(artifact, source, temporary))
             elif artifact.format == "squashfs":
-                sums[os.fsencode(name)] = squashfs(artifact, source, temporary, record.epoch)
+                sums[os.fsencode(name)] = squashfs(artifact, source, temporary, epoch)
             elif artifact.format == "tar":
                 sums[os.fsencode(name)] = copy_plain(artifact, source, temporary)
             else:
                 sums[os.fsencode(name)] = copy_compressed(artifact, source, temporary)
     with _appearing(folder, SUMS) as temporary, open(temporary, "xb") as file:
-        file.writelines(sums_lines(sums, record.artifacts))
+        file.writelines(sums_lines(sums, artifacts))
 
 
 def sums_lines(sums: dict[bytes, str], artifacts: Sequence[ArtifactInfo]) -> list[bytes]:

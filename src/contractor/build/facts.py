@@ -88,9 +88,7 @@ def _epoch(spec: BuildSpec, sources: list[Source]) -> tuple[int, str]:
     return NO_SOURCE_EPOCH, "no source: 1980-01-01"
 
 
-def _identity(
-    action: model.Source, found: Source | None, epoch: int, where: tuple[str, Store, LocalSandbox]
-) -> str:
+def _identity(action: model.Source, found: Source | None, epoch: int, where: tuple[str, Store, LocalSandbox]) -> str:
     if found is not None:
         return found.digest(epoch)
     if action.git:

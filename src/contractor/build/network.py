@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 class Door:
     """A context manager. `open` takes the listener of the step's own network; without hosts nobody calls it."""
 
-    def __init__(
-        self, hosts: tuple[str, ...], on_fetch: Callable[[FetchRecord], None], upstream: str = ""
-    ) -> None:
+    def __init__(self, hosts: tuple[str, ...], on_fetch: Callable[[FetchRecord], None], upstream: str = "") -> None:
         self._hosts = hosts
         self._on_fetch = on_fetch
         self._upstream = upstream

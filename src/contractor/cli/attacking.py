@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -24,9 +23,9 @@ from contractor.build.place import Place
 from contractor.build.stage import TREE, WORKSPACE
 from contractor.core.errors import Broken, OutOfLimits, Unavailable
 from contractor.plan.environment import FIXED, PROXY
-from contractor.sandbox import attacks, hosttree, process
+from contractor.sandbox import attacks, hosttree
 from contractor.sandbox.local import LocalSandbox
-from contractor.sandbox.spec import ROOT_ID, Caller, Exit, Mount, SandboxSpec
+from contractor.sandbox.spec import ROOT_ID, Caller, Mount, SandboxSpec
 from contractor.store.layout import Store, take_lock
 
 if TYPE_CHECKING:
@@ -73,9 +72,10 @@ def _field(store: Store, sandbox: LocalSandbox) -> Iterator[_Field]:
 
         stack.callback(leave)
         baits = stack.enter_context(_Baits(folder, store.root))
-        place = Place(store, None, _WithSkeleton(sandbox), f"{folder}/place")  # type: ignore[arg-type]
+        more = _WithSkeleton(sandbox)
+        place = Place(store, None, more, f"{folder}/place")  # type: ignore[arg-type]
         stack.callback(lambda: place.close(keep=False, on_trouble=_raise))
-        yield _Field(place, baits, sandbox)
+        yield _Field(place, baits, more)
 
 
 def _raise(trouble: Broken) -> None:
@@ -88,10 +88,14 @@ class _WithSkeleton:
     def __init__(self, sandbox: LocalSandbox) -> None:
         self._sandbox = sandbox
         self.tier = sandbox.tier
+        self.pid = 0  # of the supervisor
 
-    def start(self, _operations: object) -> contextlib.AbstractContextManager[tuple[Supervisor, MemoryGroup]]:
-        more: dict[str, Operation] = {**OPERATIONS, "skeleton": _skeleton, "watched": _watched}
-        return self._sandbox.start(more)
+    @contextlib.contextmanager
+    def start(self, _operations: object) -> Iterator[tuple[Supervisor, MemoryGroup]]:
+        more: dict[str, Operation] = {**OPERATIONS, "skeleton": _skeleton}
+        with self._sandbox.start(more) as (supervisor, group):
+            self.pid = supervisor.pid
+            yield supervisor, group
 
 
 def _skeleton(inside: Inside, _args: dict[str, Any], _fds: list[int]) -> None:
@@ -107,11 +111,6 @@ def _skeleton(inside: Inside, _args: dict[str, Any], _fds: list[int]) -> None:
     for name, text in (("passwd", "root:x:0:0:root:/root:/bin/sh\n"), ("group", "root:x:0:\n")):
         with open(f"skeleton/etc/{name}", "w", encoding="ascii") as file:
             file.write(text)
-
-
-def _watched(_inside: Inside, args: dict[str, Any], _fds: list[int]) -> list[str]:
-    """Entries of the workspace: what a daemon that was left behind goes on writing."""
-    return sorted(os.listdir(f"{args['work']}/ws"))
 
 
 class _Baits:
@@ -160,7 +159,7 @@ class _Baits:
 
 
 class _Field:
-    def __init__(self, place: Place, baits: _Baits, sandbox: LocalSandbox) -> None:
+    def __init__(self, place: Place, baits: _Baits, sandbox: _WithSkeleton) -> None:
         self._place = place
         self._baits = baits
         self._sandbox = sandbox
@@ -176,7 +175,7 @@ class _Field:
         layer = f"{self._place.folder}/skeleton"
         self._place.call("mount-tree", {"layers": [layer], "writable": step == attacks.ROOT})
         output = _Output(attacks.LIMITS.log)
-        owners = _Owners(self._place, self._sandbox)
+        owners = _Owners(self._sandbox)
         began = time.monotonic()
         limit = ""
         with contextlib.ExitStack() as stack:
@@ -213,7 +212,11 @@ class _Field:
         environment = {**FIXED, **(PROXY if networked else {})}
         limits = attacks.LIMITS
         usr = [Mount("ro-bind", "/usr", "/usr")]
-        usr += [Mount("ro-bind", f"/{n}", f"/{n}") for n in _MERGED if os.path.isdir(f"/{n}") and not os.path.islink(f"/{n}")]
+        usr += [
+            Mount("ro-bind", f"/{n}", f"/{n}")
+            for n in _MERGED
+            if os.path.isdir(f"/{n}") and not os.path.islink(f"/{n}")
+        ]
         if step == attacks.ROOT:  # as in build/steps/apt.py
             mounts = (Mount("bind", "/", TREE), *usr, *hosttree.kernel_mounts(limits.memory))
         else:
@@ -266,3 +269,52 @@ class _Output:
     def last(self) -> str:
         lines = [line for line in self.text().splitlines() if line.startswith(("HELD", "ESCAPED", "ERROR"))]
         return lines[-1] if lines else f"it ended without a verdict: {self.text()[-200:]!r}"
+
+
+class _Owners:
+    """Looks from the host at the processes of a running attack: whose are they, and are they gone afterwards?"""
+
+    def __init__(self, sandbox: _WithSkeleton) -> None:
+        self._sandbox = sandbox
+        self.wrong = ""
+
+    def look(self) -> None:
+        """No process of a step may have the caller's id, nor an id of the host."""
+        if self._sandbox.tier.degraded:
+            return
+        for pid in _descendants(self._sandbox.pid):
+            fields = _status(pid)
+            if len(fields.get("NSpid", "").split()) < 2:
+                continue  # bwrap's own process outside
+            for kind in ("Uid", "Gid"):
+                for number in fields.get(kind, "").split():
+                    if int(number) < 65536 or int(number) in (os.getuid(), os.getgid()):
+                        self.wrong = f"a process of the step has the {kind.lower()} {number} on the host"
+
+    def left(self) -> str:
+        """Which process is still there after the step."""
+        for pid in _descendants(self._sandbox.pid):
+            fields = _status(pid)
+            if not fields.get("State", "Z").startswith("Z"):
+                return f"the process {fields.get('Name', pid)} is still there"
+        return ""
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        here = waiting.pop()
+        with contextlib.suppress(OSError):
+            for task in os.listdir(f"/proc/{here}/task"):
+                with open(f"/proc/{here}/task/{task}/children", encoding="ascii") as file:
+                    children = [int(word) for word in file.read().split()]
+                found += children
+                waiting += children
+    return found
+
+
+def _status(pid: int) -> dict[str, str]:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
+    return {}

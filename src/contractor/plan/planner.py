@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from contractor.core import digest
 from contractor.core.errors import Rejected
 from contractor.plan.environment import shell_environment
@@ -79,13 +81,15 @@ class _Planner:
         inputs: dict[str, Any] = {"kind": kind, "arch": self.facts.arch, "action": _fields(step)}
         if self.facts.ids != "range":
             inputs["ids"] = self.facts.ids
-        if "workspace" in rules.reads:
+        keeps = isinstance(step.action, model.EmptyWorkspace) and step.action.keep
+        if "workspace" in rules.reads or keeps:
             inputs["workspace"] = self.workspace
         if "tree" in rules.reads:
             inputs["tree"] = self.layers[-1] if self.layers else ""
         if artifact:
             inputs["artifact"] = artifact
         inputs.update(self._own_inputs(position, step, env))
+        inputs = msgspec.to_builtins(inputs)  # as they are read again from a result: lists, no tuples
         key = action_key(inputs)
         before, layers = self.workspace, self.layers
         hosts = self._hosts(step)

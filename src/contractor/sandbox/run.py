@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import select
+import signal
 import socket
 import time
 from typing import Any
@@ -121,6 +122,7 @@ def run_inside(inside: Inside, args: dict[str, Any], fds: list[int], usage: Usag
     try:
         limit = _watch_until_end(inside, spec, process, watch)
         _pid, status, used = os.wait4(process.pid, 0)
+        _end_of_all(process.child_pid())
         code = process.exit_code()
         returned = os.waitstatus_to_exitcode(status)
     finally:
@@ -137,6 +139,14 @@ def run_inside(inside: Inside, args: dict[str, Any], fds: list[int], usage: Usag
     )
     value: dict[str, Any] = msgspec.to_builtins(exit_)
     return value
+
+
+def _end_of_all(child: int | None) -> None:
+    """Kill the sandbox's pid 1 and wait for it: bwrap ends before it, and what is left would still write."""
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):
+        if child is not None and os.waitpid(child, os.WNOHANG) == (0, 0):  # ours, as bwrap's orphan (subreaper)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)  # ends when every process of its namespace has ended
 
 
 def _limit_of(code: int, spec: SandboxSpec, watch: Watch) -> str:

@@ -71,6 +71,11 @@ class Descent:
         return b"/".join(self._names)
 
     @property
+    def name(self) -> bytes:
+        """The current directory's own name; unlike `path` it costs nothing in a deep tree. Not for the root."""
+        return self._names[-1]
+
+    @property
     def fd(self) -> int:
         """The current directory's descriptor, valid until the next push or pop."""
         if not self._open:

@@ -142,9 +142,11 @@ class Records:
         Rejected when there is none, or when the beginning fits several (they are listed).
         """
         ids = self.ids()
-        if text in ("", "last") and ids:
-            top = [record.id for record in self.all() if not record.parent]
-            return (top or ids)[0]
+        if text in ("", "last"):
+            top = next((record.id for record in self.all() if not record.parent), None)
+            if top is None:
+                raise Rejected("there is no build yet", hint="`contractor build` makes one")
+            return top
         if text in ids:
             return text
         fits = [build for build in ids if build.startswith(text)]
@@ -155,4 +157,4 @@ class Records:
             return fits[0]
         if fits:
             raise Rejected(f"{text} fits {len(fits)} builds", details=tuple(fits[:20]), hint="give more of the id")
-        raise Rejected(f"there is no build {text or 'yet'}", hint="`contractor list` shows the builds")
+        raise Rejected(f"there is no build {text}", hint="`contractor list` shows the builds")

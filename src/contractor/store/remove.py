@@ -92,8 +92,7 @@ class _Remover:
 
     def _leave(self, pending: list[list[bytes]], rounds: list[int]) -> None:
         """Remove the directory that was emptied, from its parent; look again if something appeared in it."""
-        path, failures = self._at.path, self.failures
-        name = path.rpartition(b"/")[2]
+        name, failures = self._at.name, self.failures
         self._at.pop()
         pending.pop()
         tried = rounds.pop()

@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import ExitStack
 
-from contractor.build.context import Options
+from contractor.build.context import Exporter, Options
 from contractor.build.executor import execute
 from contractor.build.prepare import make_plans
 from contractor.cli import config
@@ -15,6 +15,7 @@ from contractor.cli.console import Console, make_console
 from contractor.cli.options import Parser, add_request, open_store, pairs, request_of
 from contractor.core import events
 from contractor.core.errors import EXIT_CODES, Outcome, Rejected
+from contractor.plan.model import Plan
 from contractor.sandbox.local import choose
 from contractor.store.layout import Store
 from contractor.store.records import Record
@@ -62,15 +63,25 @@ def run(argv: list[str]) -> int:
             tick=lambda: console.tick(time.time()),
         )
         for plan in plans:
-            records.append(execute(plan, store, sandbox, emit, options))
+            exporting = options._replace(export=_exporter(args.output, plan, store, len(plans) > 1))
+            records.append(execute(plan, store, sandbox, emit, exporting))
             if records[-1].outcome == Outcome.ABORTED.value:
                 break
-    if args.output:
-        from contractor.build.export import export
-
-        export([record for record in records if record.outcome == "succeeded"], store, args.output, len(plans) > 1)
     _settle(store, sandbox.ids, records)
     return max(EXIT_CODES[Outcome(record.outcome)] for record in records)
+
+
+def _exporter(output: str | None, plan: Plan, store: Store, many: bool) -> Exporter | None:
+    """What copies a finished build's artifacts to -o DIR."""
+    if output is None:
+        return None
+
+    def copy(artifacts: tuple[events.ArtifactInfo, ...]) -> tuple[events.ArtifactInfo, ...]:
+        from contractor.build.export import export_artifacts, target_folder
+
+        return export_artifacts(artifacts, store, target_folder(output, plan.matrix, many), plan.epoch)
+
+    return copy
 
 
 def _width() -> int:
@@ -78,8 +89,6 @@ def _width() -> int:
         return os.get_terminal_size(2).columns
     except OSError:
         return 80
-
-
 
 
 def _secrets(given: list[str]) -> dict[str, bytes]:

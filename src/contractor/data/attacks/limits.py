@@ -25,6 +25,7 @@ def fork_bomb(_baits: Baits) -> str:
 
 
 def big_file(_baits: Baits) -> str:
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which Python ignores
     with open("/workspace/big", "wb") as file:
         for _ in range(10 * 1024):
             file.write(bytes(_MIB))
@@ -33,6 +34,7 @@ def big_file(_baits: Baits) -> str:
 
 def sparse_file(_baits: Baits) -> str:
     """A file of 10 TB that holds nothing."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     os.truncate(os.open("/workspace/sparse", os.O_WRONLY | os.O_CREAT), 10 << 40)
     return "10 TiB were claimed"
 

@@ -1,0 +1,84 @@
+"""Documents that run: each scenario of features/ drives the real command, as root and as an ordinary user.
+
+A scenario runs for every account that this test run can be, unless its tags say for which (@root-only, @user-only) or that
+it is about both at once (@both). What needs mounts has @root-only: they are made in a mount namespace of the tests' own,
+so that nothing of them is seen or left outside.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from accounts import Account, kinds, make_account
+from world import World
+
+from contractor.build.removal import removal
+
+_STEPS = ("steps_given", "steps_run", "steps_then", "steps_interrupt", "steps_machine", "steps_secrets")
+_BASE = "contractor: 1\nname: base\nsteps:\n  - create-systree: {base: debian-12}\n"
+_CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 1 << 14, 1 << 18
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in _STEPS:
+        if not config.pluginmanager.has_plugin(name):
+            config.pluginmanager.import_plugin(name)
+    config.addinivalue_line("markers", "root-only: as root alone")
+    config.addinivalue_line("markers", "user-only: as an ordinary user alone")
+    config.addinivalue_line("markers", "both: root and an ordinary user in one scenario")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test an account; no account that this test run can be means that pytest shows it as skipped."""
+    if not hasattr(metafunc.function, "__scenario__"):
+        return
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    wanted = kinds()
+    if "root-only" in marks or "both" in marks:
+        wanted = [kind for kind in wanted if kind == "root"]
+    elif "user-only" in marks:
+        wanted = ["user"]
+    metafunc.fixturenames.append("account")
+    metafunc.parametrize("account", wanted, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def accounts() -> Iterator[dict[str, Account]]:
+    """Both accounts, each with a store that has the base: made at the same time, by the command itself."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.unshare(_CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
+        assert libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None) == 0, os.strerror(ctypes.get_errno())
+    top = Path(tempfile.mkdtemp(prefix="contractor-acceptance-", dir="/var/tmp"))
+    top.chmod(0o755)
+    made = {kind: make_account(kind, top) for kind in kinds()}
+    try:
+        building = []
+        for account in made.values():
+            world = World(account, "base")
+            world.specification(_BASE)
+            building.append(world.start())
+        for running in building:
+            done = running.wait()
+            assert done.code == 0, done
+        yield made
+    finally:
+        with removal() as hands:  # an ordinary user's store has files of his subordinate ids
+            hands.remove(str(top.parent), [top.name])
+        shutil.rmtree(top, ignore_errors=True)
+
+
+@pytest.fixture
+def account(request: pytest.FixtureRequest, accounts: dict[str, Account]) -> Account:
+    return accounts[request.param]
+
+
+@pytest.fixture
+def world(account: Account, request: pytest.FixtureRequest) -> World:
+    return World(account, request.node.originalname)
