@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import stat
 import re
+import stat
+import subprocess
 
 from pytest_bdd import parsers, then
 from store_facts import archive_members, leftovers, unfinished
@@ -144,3 +145,14 @@ def unescaped(text: str, world: World) -> str:
     for name, value in world.facts.items():
         text = text.replace(f"<{name}>", str(value))
     return text.replace("\\n", "\n").replace("\\xff", "\xff").replace("\\xfe", "\xfe")
+
+
+@then(parsers.parse('the folder {name} holds what SHA256SUMS says, and "{text}" in {file}'))
+def _given(world: World, name: str, text: str, file: str) -> None:
+    folder = world.top / name
+    assert (folder / file).read_text() == unescaped(text, world), sorted(folder.rglob("*"))
+    check = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True)
+    assert check.returncode == 0, check
+    listed = {line.split("  ", 1)[1] for line in (folder / "SHA256SUMS").read_text().splitlines()}
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert listed == files - {"SHA256SUMS"}

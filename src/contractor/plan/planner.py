@@ -89,7 +89,7 @@ class _Planner:
         if artifact:
             inputs["artifact"] = artifact
         inputs.update(self._own_inputs(position, step, env))
-        inputs = msgspec.to_builtins(inputs)  # as they are read again from a result: lists, no tuples
+        inputs = msgspec.json.decode(digest.canonical(inputs))  # as a result has them: lists, no tuples
         key = action_key(inputs)
         before, layers = self.workspace, self.layers
         hosts = self._hosts(step)
