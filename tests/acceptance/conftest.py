@@ -20,7 +20,7 @@ from world import World
 
 from contractor.build.removal import removal
 
-_STEPS = ("steps_given", "steps_run", "steps_then", "steps_interrupt", "steps_machine", "steps_secrets")
+_STEPS = ("steps_given", "steps_run", "steps_then", "steps_interrupt", "steps_machine", "steps_secrets", "steps_examples")
 _BASE = "contractor: 1\nname: base\nsteps:\n  - create-systree: {base: debian-12}\n"
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 1 << 14, 1 << 18
 

@@ -78,8 +78,7 @@ def _store_by_link(world: World) -> None:
     world.store = world.top / "link" / "store"
 
 
-@given(parsers.parse("the example {name}"))
-def _example(world: World, name: str) -> None:
+def copy_example(world: World, name: str) -> None:
     shutil.copytree(EXAMPLES / name, world.project, dirs_exist_ok=True)
     world.account.own(world.project)
 

@@ -33,7 +33,10 @@ def pattern(text: str) -> re.Pattern[bytes]:
         else:
             out += {b"*": b"[^/]*", b"?": b"[^/]"}.get(char, re.escape(char))
             i += 1
-    return re.compile(out + rb"\Z", re.DOTALL)
+    try:
+        return re.compile(out + rb"\Z", re.DOTALL)
+    except re.error:  # a set such as [z-a], which no name is in
+        return re.compile(rb"(?!)")
 
 
 def select(entries: Sequence[tuple[bytes, bool]], globs: Iterable[str]) -> tuple[list[bytes], list[str]]:

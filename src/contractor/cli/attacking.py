@@ -173,7 +173,7 @@ class _Field:
         """One attack in one kind of step, and the look at the host afterwards."""
         self._place.call("restore", {"chain": []})
         layer = f"{self._place.folder}/skeleton"
-        self._place.call("mount-tree", {"layers": [layer], "writable": step == attacks.ROOT})
+        upper = self._place.call("mount-tree", {"layers": [layer], "writable": step == attacks.ROOT})
         output = _Output(attacks.LIMITS.log)
         owners = _Owners(self._sandbox)
         began = time.monotonic()
@@ -192,6 +192,9 @@ class _Field:
             except OutOfLimits:
                 limit, said = "log", ""
         seconds = time.monotonic() - began
+        self._place.call("unmount-tree")
+        names = [os.path.basename(upper), os.path.basename(upper) + ".work"] if upper else []
+        self._place.call("remove", {"folder": self._place.folder, "names": names})
         said = self._trouble(owners, one) or said
         return attacks.judge(one, step, "" if said.startswith("ESCAPED") else limit, said, seconds)
 

@@ -58,7 +58,7 @@ ATTACKS = (
     Attack("process.privileges", "run without the filter, or able to gain privileges", "no_new_privs, seccomp", STEPS),
     Attack("process.ids", "take the caller's id", _IDS, degraded=False),
     Attack("process.descriptors", "find a descriptor that leaked in", "all are closed before exec", STEPS),
-    Attack("process.pid1_memory", "write the memory of the sandbox's pid 1", "not ours to say yet"),
+    Attack("process.outlive", "take back the death signal that ends it with Contractor", _FILTER, (SHELL, NETWORK)),
     Attack("process.own_program", "write /proc/self/exe and /proc/1/exe", "file owners"),
     Attack("process.oom", "hide from the out-of-memory killer", "no capability"),
     Attack("process.limits", "raise its own limits, run in real time", "hard limits"),

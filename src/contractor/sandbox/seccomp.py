@@ -69,6 +69,7 @@ _MOUNT = {
     "fsmount": (432, 432),
     "fspick": (433, 433),
     "mount_setattr": (442, 442),
+    "open_tree_attr": (467, 467),
 }
 _SYNC = {
     "fsync": (74, 82),
@@ -94,8 +95,9 @@ _OWNERS = {
     "capset": (126, 91),
 }
 _OWNERS_X86_ONLY = {"chown": 92, "lchown": 94}
-_SOCKET, _CLONE, _IOCTL, _PTRACE = (41, 198), (56, 220), (16, 29), (101, 117)
+_SOCKET, _CLONE, _IOCTL, _PTRACE, _PRCTL = (41, 198), (56, 220), (16, 29), (101, 117), (157, 167)
 _CLONE3 = 435
+_FIRST_UNKNOWN = 470  # calls that are newer than this table (Linux 6.18) are not there; the same on both machines
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -103,6 +105,7 @@ _OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARGS = 0, 4, 16
 _X32_BIT = 0x40000000
 _FAMILIES = (1, 2, 10, 16)  # UNIX, INET, INET6, NETLINK
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_PR_SET_PDEATHSIG = 1
 _NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW* flag of clone(2); CLONE_NEWTIME exists only in clone3 and unshare
 
 Instruction = tuple[int, int, int, int]
@@ -123,6 +126,7 @@ def filter_program(machine: str, *, mounts: bool = False, chroot: bool = False, 
     body = [(_EQUAL, 1, 0, arch), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, _OFFSET_NUMBER)]
     if column == 0:
         body += [(_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, _KILL)]
+    body += [(_AT_LEAST, 0, 1, _FIRST_UNKNOWN), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
     answers: dict[int, int] = {_CLONE3: errno.ENOSYS}  # its flags are in memory; libc falls back to clone
     answers.update({numbers[column]: 0 for numbers in _SYNC.values()})  # the store syncs once, at the end
     answers.update({numbers[column]: errno.EPERM for numbers in _DENIED.values()})
@@ -151,6 +155,8 @@ def _argument_rules(column: int) -> list[Instruction]:
         *_on_argument(_CLONE[column], 0, [(_ANY_BIT, 0, 1, _NEW_NAMESPACES), refuse]),
         *_on_argument(_IOCTL[column], 1, [(_EQUAL, 1, 0, _TIOCSTI), (_EQUAL, 0, 1, _TIOCLINUX), refuse]),
         *_on_argument(_PTRACE[column], 1, [(_EQUAL, 0, 1, 1), refuse]),
+        # A step can write its pid 1's memory (/proc/1/mem); it must not make it outlive Contractor.
+        *_on_argument(_PRCTL[column], 0, [(_EQUAL, 0, 1, _PR_SET_PDEATHSIG), (_RETURN, 0, 0, _ERRNO)]),
         *_on_argument(_SOCKET[column], 0, [*families, (_RETURN, 0, 0, _ERRNO | errno.EAFNOSUPPORT)]),
     ]
 

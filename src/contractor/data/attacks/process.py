@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 
@@ -50,11 +51,15 @@ def descriptors(_baits: Baits) -> str:
     return "0, 1, 2"
 
 
-def pid1_memory(_baits: Baits) -> str:
-    return refused(
-        ("write the memory", lambda: os.open("/proc/1/mem", os.O_RDWR)),
-        ("read the descriptors", lambda: os.listdir("/proc/1/fd")),
-    )
+def outlive(_baits: Baits) -> str:
+    """pid 1 has the same filter and, by /proc/1/mem, does what we want: it must not clear its death signal either."""
+    libc = ctypes.CDLL(None)
+    found = ctypes.c_int(-1)
+    libc.prctl(1, 9, 0, 0, 0)
+    libc.prctl(2, ctypes.byref(found), 0, 0, 0)
+    if found.value != 0:
+        raise Escaped("PR_SET_PDEATHSIG works")
+    return "PR_SET_PDEATHSIG does nothing"
 
 
 def own_program(_baits: Baits) -> str:
