@@ -1,0 +1,85 @@
+"""Where benchmarks run: as an ordinary user, with the installed command and a store of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+USER = "contractor-bench"
+
+
+class Machine:
+    """Runs commands as an ordinary user: the caller, or one made for it when the caller is root."""
+
+    def __init__(self) -> None:
+        self.user = USER if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+        if os.getuid() == 0 and subprocess.run(["id", USER], capture_output=True).returncode:
+            subprocess.run(["useradd", "--create-home", USER], check=True)
+        self.home = Path(pwd.getpwnam(self.user).pw_dir)
+        self.folder = Path(tempfile.mkdtemp(prefix="bench-", dir=self.home))
+        self.own(self.folder)
+        self.store = self.folder / "store"
+        self.command = str(Path(sys.executable).parent / "contractor")
+
+    def own(self, path: Path) -> None:
+        if os.getuid() == 0:
+            subprocess.run(["chown", "-R", f"{self.user}:", str(path)], check=True)
+
+    def argv(self, argv: list[str]) -> list[str]:
+        as_user = ["runuser", "-u", self.user, "--"] if os.getuid() == 0 else []
+        env = [
+            f"HOME={self.home}",
+            f"CONTRACTOR_STORE={self.store}",
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL=C.UTF-8",
+        ]
+        return [*as_user, "env", "-i", *env, *argv]
+
+    def run(self, argv: list[str], *, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(self.argv(argv), cwd=self.folder, check=check, capture_output=True)
+
+    def timed(self, argv: list[str]) -> float:
+        """Seconds of one run."""
+        began = time.perf_counter()
+        self.run(argv)
+        return time.perf_counter() - began
+
+    def build(self, spec: Path, *options: str, store: Path | None = None) -> list[str]:
+        return [self.command, "build", str(spec), "-q", "--store", str(store or self.store), *options]
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        self.own(path)
+        return path
+
+    def record(self, store: Path | None = None) -> dict[str, Any]:
+        """The newest record of the store."""
+        newest = sorted((store or self.store).glob("builds/*/record.json"), key=lambda path: path.stat().st_mtime)[-1]
+        found: dict[str, Any] = json.loads(newest.read_bytes())
+        return found
+
+    def hyperfine(self, commands: list[str], runs: int = 20) -> list[float]:
+        """Median seconds of each command, run in turns' worth of warm-up by hyperfine."""
+        out = self.folder / "hyperfine.json"
+        self.run(["hyperfine", "-N", "--warmup", "3", "--runs", str(runs), "--export-json", str(out), *commands])
+        return [result["median"] for result in json.loads(out.read_bytes())["results"]]
+
+    def remove(self) -> None:
+        self.run([self.command, "clean", "--kept"], check=False)
+        subprocess.run(["rm", "-rf", str(self.folder)], check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def median(values: list[float]) -> float:
+    return statistics.median(values)
