@@ -42,10 +42,12 @@ class Account(NamedTuple):
 
     def own(self, path: Path) -> None:
         """Give a file or folder and what is in it to the account."""
+        for found in (path, *path.rglob("*")):
+            self.own_one(found)
+
+    def own_one(self, path: Path) -> None:
         if os.geteuid() == 0:
-            group = pwd.getpwnam(self.name).pw_gid
-            for found in (path, *path.rglob("*")):
-                os.chown(found, self.uid, group, follow_symlinks=False)
+            os.chown(path, self.uid, pwd.getpwnam(self.name).pw_gid, follow_symlinks=False)
 
 
 def kinds() -> list[str]:
@@ -54,14 +56,13 @@ def kinds() -> list[str]:
 
 
 def make_account(kind: str, top: Path) -> Account:
-    if kind == "root" or os.geteuid() != 0:
-        entry = pwd.getpwuid(os.geteuid())
-    else:
-        entry = _ordinary_user()
+    self = kind == "root" or os.geteuid() != 0
+    entry = pwd.getpwuid(os.geteuid()) if self else _ordinary_user()
     folder = top / kind
-    (folder / "home").mkdir(parents=True)
+    (folder / "home").mkdir(parents=True, exist_ok=True)
     account = Account(kind, entry.pw_name, entry.pw_uid, folder, _command())
-    account.own(folder)
+    for made in (folder, folder / "home"):
+        account.own_one(made)
     if not _works(account):
         account = account._replace(command=_copied_command(top))
         assert _works(account), f"{account.name} cannot run contractor"

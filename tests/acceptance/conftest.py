@@ -1,8 +1,8 @@
 """Documents that run: each scenario of features/ drives the real command, as root and as an ordinary user.
 
-A scenario runs for every account that this test run can be, unless its tags say for which (@root-only, @user-only) or that
-it is about both at once (@both). What needs mounts has @root-only: they are made in a mount namespace of the tests' own,
-so that nothing of them is seen or left outside.
+A scenario runs for every account that this test run can be, unless its tags say for which (@root-only, @user-only) or
+that it is about both at once (@both). What needs mounts has @root-only: they are made in a mount namespace of the
+tests' own, so that nothing of them is seen or left outside.
 """
 
 from __future__ import annotations
@@ -20,7 +20,16 @@ from world import World
 
 from contractor.build.removal import removal
 
-_STEPS = ("steps_given", "steps_run", "steps_then", "steps_interrupt", "steps_machine", "steps_secrets", "steps_examples")
+_STEPS = (
+    "steps_given",
+    "steps_files",
+    "steps_machine",
+    "steps_run",
+    "steps_interrupt",
+    "steps_then",
+    "steps_secrets",
+    "steps_examples",
+)
 _BASE = "contractor: 1\nname: base\nsteps:\n  - create-systree: {base: debian-12}\n"
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 1 << 14, 1 << 18
 
@@ -36,11 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test an account; no account that this test run can be means that pytest shows it as skipped."""
-    if not hasattr(metafunc.function, "__scenario__"):
-        return
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    if "_pytest_bdd_example" not in metafunc.fixturenames or "both" in marks:
+        return
     wanted = kinds()
-    if "root-only" in marks or "both" in marks:
+    if "root-only" in marks:
         wanted = [kind for kind in wanted if kind == "root"]
     elif "user-only" in marks:
         wanted = ["user"]
@@ -55,7 +64,9 @@ def accounts() -> Iterator[dict[str, Account]]:
         libc = ctypes.CDLL(None, use_errno=True)
         assert libc.unshare(_CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
         assert libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None) == 0, os.strerror(ctypes.get_errno())
-    top = Path(tempfile.mkdtemp(prefix="contractor-acceptance-", dir="/var/tmp"))
+    kept = os.environ.get("ACCEPTANCE_STORES", "")  # a folder: used again the next time, while tests are being written
+    top = Path(kept or tempfile.mkdtemp(prefix="contractor-acceptance-", dir="/var/tmp"))
+    top.mkdir(exist_ok=True)
     top.chmod(0o755)
     made = {kind: make_account(kind, top) for kind in kinds()}
     try:
@@ -69,9 +80,16 @@ def accounts() -> Iterator[dict[str, Account]]:
             assert done.code == 0, done
         yield made
     finally:
-        with removal() as hands:  # an ordinary user's store has files of his subordinate ids
-            hands.remove(str(top.parent), [top.name])
-        shutil.rmtree(top, ignore_errors=True)
+        if not kept:
+            _remove(top)
+
+
+def _remove(top: Path) -> None:
+    if os.geteuid() == 0:
+        shutil.rmtree(top)
+    else:  # the store has files of the user's subordinate ids
+        with removal() as hands:
+            assert hands.remove(str(top.parent), [top.name]) == []
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Root and an ordinary user at the same time: the time of the slower one, and two stores that cannot know each other."""
+"""Root and an ordinary user at the same time: two stores that cannot know each other."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from contractor.core import events
 
 @pytest.fixture
 def worlds(accounts: dict[str, Account]) -> list[World]:
+    if len(accounts) < 2:
+        pytest.skip("only root can build as somebody else as well")
     return [World(account, "example") for account in accounts.values()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from textwrap import indent
 
 from pytest_bdd import given, parsers
 from world import World
@@ -19,7 +20,7 @@ def _specification(world: World, docstring: str) -> None:
 
 @given("a specification that begins with the base:")
 def _with_base(world: World, docstring: str) -> None:
-    world.specification(f"steps:\n  - create-systree: {{base: debian-12}}\n{docstring}")
+    world.specification("steps:\n  - create-systree: {base: debian-12}\n" + indent(docstring, "  "))
 
 
 @given("a small system tree")
@@ -35,8 +36,9 @@ def _small_tree(world: World) -> None:
 
 @given("a specification that begins with the small system tree:")
 def _with_small_tree(world: World, docstring: str) -> None:
-    first = "steps:\n  - source: {path: tree}\n  - create-artifact: tree\n  - create-systree: tree\n  - empty-workspace:\n"
-    world.specification(first + docstring)
+    first = ("source: {path: tree}", "create-artifact: tree", "create-systree: tree", "empty-workspace:")
+    steps = "steps:\n" + "".join(f"  - {step}\n" for step in first)
+    world.specification(steps + indent(docstring, "  "))
 
 
 def small_tree() -> list[tuple[str, str]]:

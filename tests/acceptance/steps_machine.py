@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import socket
 import subprocess
@@ -12,7 +13,10 @@ from pathlib import Path
 import pytest
 import servers
 from pytest_bdd import given, parsers, then, when
+from store_facts import leftovers
 from world import World
+
+from contractor.core import events
 
 
 @pytest.fixture
@@ -25,6 +29,7 @@ def machine() -> Iterator[contextlib.ExitStack]:
 @given(parsers.parse("a server that {answers}"))
 def _server(world: World, machine: contextlib.ExitStack, answers: str) -> None:
     world.facts["PORT"] = machine.enter_context(servers.serve(servers.ANSWERS[answers]))
+    world.facts["CONTENT"] = hashlib.sha256(servers.content("")[2]).hexdigest()
 
 
 @given("a port where nobody listens")
@@ -102,3 +107,35 @@ def _not_larger(world: World) -> None:
 @given("the store's size is noted")
 def _note(world: World) -> None:
     world.facts["blobs"] = sorted(path.name for path in world.store.glob("blobs/sha256/*/*"))
+
+
+@then("the build ended as broken or out-of-limits")
+def _no_fault(world: World) -> None:
+    assert world.last.code in (4, 6), world.last
+
+
+@then("no work of the build is left")
+def _no_work(world: World) -> None:
+    assert leftovers(world.store, "") == []
+
+
+@then("no half-written file is left in the store")
+def _no_half(world: World) -> None:
+    assert [path.name for path in (world.store / "blobs").glob(".*")] == []
+
+
+@then(parsers.parse("the steps that ran do not include {name}"))
+def _not_again(world: World, name: str) -> None:
+    assert world.last.steps(events.StepStarted), "nothing ran at all"
+    assert name not in world.last.steps(events.StepStarted), world.last
+
+
+@then("it builds all the same, or says what the store's file system lacks")
+def _overlay_or_not(world: World) -> None:
+    """Kernels differ in what they let an overlay lie on."""
+    if world.last.code:
+        assert world.last.code in (5, 6), world.last
+        assert "file system" in world.last.err, world.last
+        assert "--store" in world.last.err, world.last
+    else:
+        assert world.last.digests()["result"], world.last

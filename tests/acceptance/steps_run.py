@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shlex
 import time
@@ -65,22 +67,39 @@ def _at_once(world: World, number: int) -> None:
 @when(parsers.parse("the clock of everything in the store is {hours:d} hours {direction}"))
 def _clock(world: World, hours: int, direction: str) -> None:
     """As it looks when the machine's clock was wrong when the store was written, or is now."""
+    until = time.monotonic() + 5  # results move up when they have been synced
+    while list(world.store.glob("results/unsynced/*/*.json")) and time.monotonic() < until:
+        time.sleep(0.02)
     offset = hours * 3600 * (1 if direction == "ahead" else -1)
     now = time.time() + offset
     for folder, _folders, files in os.walk(world.store):
         for name in files:
             if os.access(os.path.join(folder, name), os.W_OK):
-                os.utime(os.path.join(folder, name), (now, now), follow_symlinks=False)
+                with contextlib.suppress(FileNotFoundError):
+                    os.utime(os.path.join(folder, name), (now, now), follow_symlinks=False)
     for path in (*world.store.glob("results/**/*.json"), *world.store.glob("builds/*/record.json")):
-        value = json_with_times(path.read_bytes(), offset)
-        path.write_bytes(value)
+        with contextlib.suppress(FileNotFoundError):  # settled meanwhile
+            path.write_bytes(json_with_times(path.read_bytes(), offset))
 
 
 def json_with_times(data: bytes, offset: float) -> bytes:
-    import json
-
     value = json.loads(data)
     for key in ("started", "finished"):
         if key in value:
             value[key] += offset
     return json.dumps(value).encode()
+
+
+@when("it is built, and whoever read what it says has gone")
+def _nobody_reads(world: World) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    running = world.start(stderr=write)
+    os.close(write)
+    world.done.append(running.wait())
+
+
+@when("it is built, with the disk full for what it says")
+def _full(world: World) -> None:
+    with open("/dev/full", "wb") as full:
+        world.done.append(world.start(stderr=full.fileno()).wait())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import subprocess
+import time
 
 from pytest_bdd import parsers, then
 from store_facts import archive_members, leftovers, unfinished
@@ -128,6 +130,10 @@ def _whole(world: World) -> None:
 
 @then("gc leaves nothing of the killed builds")
 def _gc(world: World) -> None:
+    """Two hours later: gc leaves what is young, which may only be about to get its lock or its name."""
+    later = time.time() - 7200
+    for path in (*(world.store / "work").iterdir(), *(world.store / "blobs").glob(".*")):
+        os.utime(path, (later, later))
     done = world.run(command="gc")
     assert done.code == 0, done
     assert leftovers(world.store, "") == []
@@ -151,8 +157,9 @@ def unescaped(text: str, world: World) -> str:
 def _given(world: World, name: str, text: str, file: str) -> None:
     folder = world.top / name
     assert (folder / file).read_text() == unescaped(text, world), sorted(folder.rglob("*"))
-    check = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True)
+    check = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=folder, capture_output=True)
     assert check.returncode == 0, check
-    listed = {line.split("  ", 1)[1] for line in (folder / "SHA256SUMS").read_text().splitlines()}
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    listed = {line.split("  ", 1)[1] for line in lines if not line.startswith("#")}
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert listed == files - {"SHA256SUMS"}

@@ -41,7 +41,10 @@ def unfinished(store: Path) -> list[str]:
     results = [path for path in store.glob("results/**/*.json") if not path.name.startswith(".")]
     assert results, "a store without any result proves nothing"
     for path in results:
-        result = json.loads(path.read_bytes())
+        try:
+            result = json.loads(path.read_bytes())
+        except FileNotFoundError:  # settled meanwhile: it is in results/ itself now
+            result = json.loads((store / "results" / path.name).read_bytes())
         key = result["key"]
         if result.get("layer") and not list(store.glob(f"layers/*/{key}")):
             troubles.append(f"{path}: no layer")
@@ -57,12 +60,15 @@ def unfinished(store: Path) -> list[str]:
 
 def leftovers(store: Path, build: str) -> list[str]:
     """What is left of a build's place, or with "" of any."""
-    found = [str(path) for path in (store / "work").iterdir() if not build or path.name == build]
+    works = [path for path in (store / "work").iterdir() if not build or path.name == build]
+    found = [str(path) for path in works if not _kept(store, path.name)]
     if not build:
         found += [str(path) for path in (store / "trash").iterdir()]
         found += [str(path) for path in (store / "blobs").glob(".*")]
     return found
 
 
-def size(store: Path) -> int:
-    return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _f, files in os.walk(store) for name in files)
+def _kept(store: Path, build: str) -> bool:
+    """Whether somebody asked for the workspace to be kept."""
+    record = store / "builds" / build / "record.json"
+    return record.exists() and bool(json.loads(record.read_bytes())["kept"])

@@ -70,7 +70,6 @@ class World:
         self.project.mkdir(parents=True)
         account.own(self.top)
         self.store = account.store
-        self.arguments: list[str] = []  # given to every build
         self.environment: dict[str, str] = {}
         self.done: list[Done] = []
         self.digests: dict[str, str] = {}  # of the first build that made them
@@ -101,13 +100,14 @@ class World:
             text = f"contractor: 1\nname: scenario\nenv: {{SCENARIO: {self.token}}}\n{text}"
         self.write("contractor.yaml", text + "\n")
 
-    def start(self, *arguments: str, command: str = "build") -> Running:
+    def start(self, *arguments: str, command: str = "build", stderr: int | None = None) -> Running:
+        """stderr: a descriptor that is somebody else's, in place of a file that `Done` has."""
         self.runs += 1
         file = self.top / f"events-{self.runs}.jsonl"
         argv = [*self.account.command, command, "--store", str(self.store)]
-        if command == "build":
-            argv += ["--events", str(file), *self.arguments]
-        return Running(self, [*argv, *arguments], file)
+        if command == "build" and "--events" not in arguments:
+            argv += ["--events", str(file)]
+        return Running(self, [*argv, *arguments], file, stderr)
 
     def run(self, *arguments: str, command: str = "build") -> Done:
         return self.start(*arguments, command=command).wait()
@@ -122,7 +122,7 @@ class World:
 class Running:
     """A command that runs, its output going to files so that it never waits for us."""
 
-    def __init__(self, world: World, argv: list[str], events_file: Path) -> None:
+    def __init__(self, world: World, argv: list[str], events_file: Path, stderr: int | None) -> None:
         self.events_file = events_file
         self._out = (world.top / f"out-{world.runs}").open("w+b")
         self._err = (world.top / f"err-{world.runs}").open("w+b")
@@ -133,7 +133,7 @@ class Running:
             env=world.environment,
             stdin=subprocess.DEVNULL,
             stdout=self._out,
-            stderr=self._err,
+            stderr=self._err if stderr is None else stderr,
         )
 
     def wait_for(self, condition: Callable[[list[events.AnyEvent]], bool]) -> None:

@@ -285,6 +285,13 @@ def test_attributes_are_dropped_unless_known(arena):
     assert os.listxattr(arena.root / "f") == ["user.mine"] and os.listxattr(arena.root / "g") == []
 
 
+def test_attributes_beyond_the_kernels_limits_are_the_archives_fault(arena):
+    for key, value in ((b"user." + b"k" * 300, b"y"), (b"user.k", b"y" * 70_000)):
+        data = tarkit.pax_raw(tarkit.record(b"SCHILY.xattr." + key, value)) + file(b"f") + END
+        with pytest.raises(Rejected, match="too long"):
+            unpacked(data, arena.root, **TREE)
+
+
 def test_a_capability_is_restored_or_refused(arena):
     capability = bytes.fromhex("0100000200200000000000000000000000000000")  # cap_net_raw, version 2
     data = tarkit.pax_raw(tarkit.record(b"SCHILY.xattr.security.capability", capability)) + file(b"ping") + END

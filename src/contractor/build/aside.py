@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from contractor.build.network import Door
 from contractor.build.place import Place
-from contractor.build.stage import WORKSPACE
+from contractor.sandbox.stage import WORKSPACE
 from contractor.core.errors import OutOfLimits
 from contractor.plan.environment import PROXY
 from contractor.sandbox.hosttree import mounts

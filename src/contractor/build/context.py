@@ -9,7 +9,7 @@ from typing import NamedTuple
 from contractor.build.log import Log, Redactor
 from contractor.build.network import Door
 from contractor.build.place import Place
-from contractor.build.stage import TREE, WORKSPACE
+from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.core.errors import Broken, ContractorError, Failed, OutOfLimits
 from contractor.core.events import AnyEvent, ArtifactInfo, Notice, StepFetched, StepOutput
 from contractor.plan.model import Action, Plan
@@ -127,7 +127,6 @@ class StepContext:
             mounts=(
                 Mount("ro-bind", "/", TREE),
                 *kernel_mounts(memory),
-                Mount("tmpfs", "/var/tmp", size=scratch, mode=0o1777),
                 Mount("tmpfs", "/build", size=scratch),
                 Mount("bind", "/workspace", WORKSPACE),
                 *(Mount("file", path, data=data, mode=0o444) for path, data in files.items()),

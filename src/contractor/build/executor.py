@@ -61,6 +61,8 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
             keep_diagnostics(build.context, books, error)
         memory = place.memory
         kept = f"{place.folder}/ws" if options.keep and place.started else ""
+        if kept:
+            books.notice(f"the workspace is kept: {kept}")
         place.close(keep=options.keep, on_trouble=lambda trouble: books.notice(trouble.message, "warning"))
         return books.finished(error, memory, kept)
 

@@ -29,6 +29,7 @@ class Place:
         self._sandbox = sandbox
         self._stack = ExitStack()
         self._running: tuple[Supervisor, MemoryGroup] | None = None
+        self._mounted: tuple[str, ...] | None = None
         self._programs: dict[tuple[str, ...], dict[str, bool]] = {}
 
     def call(self, operation: str, args: Mapping[str, Any] | None = None, fds: Sequence[int] = ()) -> Any:
@@ -72,8 +73,13 @@ class Place:
 
     def mount(self, layers: Sequence[str], *, writable: bool = False) -> str:
         """Show a tree at TREE; when writable, returns the directory that gets what is written."""
+        wanted = None if writable else tuple(layers)
+        if wanted is not None and wanted == self._mounted:
+            return ""
+        self._mounted = None
         paths = [self._store.layer(self._sandbox.ids, key) for key in layers]
         upper: str = self.call("mount-tree", {"layers": paths, "writable": writable})
+        self._mounted = wanted
         return upper
 
     def has_program(self, layers: tuple[str, ...], path: str) -> bool:
@@ -89,6 +95,7 @@ class Place:
         return shown
 
     def commit_layer(self, upper: str, key: str) -> None:
+        self._mounted = None
         self.call("commit-layer", {"upper": upper, "layer": self._layer_path(key)})
 
     def unpack_layer(self, archive: str, key: str, max_bytes: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import msgspec
@@ -62,11 +62,13 @@ class Source:
             done = process.run(argv, env=SAFE)
             self.git = done.code == 0
             names = done.output.split(b"\0")[:-1] if self.git else []
-        if not self.git:
-            names = list(_walk(os.fsencode(self.path)))
-        base = os.fsencode(self.path)
-        left = [os.fsencode(path) for path in (*leave, self._store.root)]
-        return sorted(name for name in names if not _below(os.path.join(base, name), left))
+        bases = {os.fsencode(path) for path in (self.path, os.path.realpath(self.path))}
+        left = [os.fsencode(path) for path in (*leave, self._store.root, os.path.realpath(self._store.root))]
+
+        def part(name: bytes) -> bool:
+            return not any(_below(os.path.join(base, name), left) for base in bases)
+
+        return sorted(filter(part, names if self.git else _walk(os.fsencode(self.path), part)))
 
     def _look(self) -> tuple[int, str, bool]:
         newest, latest = 0, 0
@@ -136,7 +138,7 @@ def _in_git(path: str) -> bool:
         here = parent
 
 
-def _walk(base: bytes) -> Iterator[bytes]:
+def _walk(base: bytes, part: Callable[[bytes], bool]) -> Iterator[bytes]:
     waiting = [b""]
     while waiting:
         folder = waiting.pop()
@@ -144,7 +146,7 @@ def _walk(base: bytes) -> Iterator[bytes]:
             for entry in entries:
                 name = os.path.join(folder, entry.name)
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.name != b".git":
+                    if entry.name != b".git" and part(name):  # the store may hold what nobody may read
                         waiting.append(name)
                         yield name
                 else:

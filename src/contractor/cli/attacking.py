@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from contractor.build.context import Options, StepContext
 from contractor.build.operations import OPERATIONS
 from contractor.build.place import Place
-from contractor.build.stage import TREE, WORKSPACE
+from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.core.errors import Broken, OutOfLimits, Unavailable
 from contractor.plan.environment import FIXED, PROXY
 from contractor.sandbox import attacks, hosttree
@@ -98,7 +98,7 @@ class _WithSkeleton:
             yield supervisor, group
 
 
-def _skeleton(inside: Inside, _args: dict[str, Any], _fds: list[int]) -> None:
+def _skeleton(_inside: Inside, _args: dict[str, Any], _fds: list[int]) -> None:
     """A layer with what is not in /usr: made inside, so that root of the range owns it."""
     os.makedirs("skeleton/usr")
     for name in ("etc", "proc", "dev", "sys", "run", "tmp", "workspace", "build", "var/tmp", "mnt", "root"):

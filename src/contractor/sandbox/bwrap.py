@@ -61,14 +61,14 @@ def bwrap_options(spec: SandboxSpec, userns: int, status: int, filter_fd: int, d
 
 
 def _mount_options(mount: Mount, data: list[int]) -> list[str]:
-    if mount.kind in ("bind", "ro-bind"):
+    if mount.kind in ("bind", "ro-bind", "dev-bind"):
         return [f"--{mount.kind}", mount.source, mount.target]
     if mount.kind == "tmpfs":
         size = ["--size", str(mount.size)] if mount.size else []
         return ["--perms", f"{mount.mode:04o}", *size, "--tmpfs", mount.target]
     if mount.kind == "file":
         return ["--perms", f"{mount.mode:04o}", "--ro-bind-data", str(data.pop(0)), mount.target]
-    if mount.kind in ("proc", "dev", "dir"):
+    if mount.kind in ("proc", "dir"):
         return [f"--{mount.kind}", mount.target]
     if mount.kind == "symlink":
         return ["--symlink", mount.source, mount.target]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from contractor.sandbox.spec import Mount
+from contractor.sandbox.stage import DEV
 
 _PASSWD = b"""root:x:0:0:root:/root:/bin/sh
 _apt:x:42:65534::/nonexistent:/usr/sbin/nologin
@@ -50,7 +51,7 @@ def kernel_mounts(memory: int = 0) -> tuple[Mount, ...]:
     most = memory // 2 if memory else 2 << 30
     return (
         Mount("proc", "/proc"),
-        Mount("dev", "/dev"),
+        Mount("dev-bind", "/dev", DEV),
         Mount("tmpfs", "/dev/shm", size=most // 2, mode=0o1777),
         Mount("tmpfs", "/run", size=64 << 20),
         Mount("tmpfs", "/tmp", size=most, mode=0o1777),

@@ -40,7 +40,12 @@ class LocalSandbox:
         """The supervisor and its memory group; both end with the block."""
         from contractor.sandbox.namespace import Supervisor
 
-        supervisor = Supervisor.start(self._maps, operations)
+        try:
+            supervisor = Supervisor.start(self._maps, operations)
+        except Unavailable as error:
+            from contractor.sandbox.probe import explain_refusal
+
+            raise explain_refusal(error) from error
         group = memory.MemoryGroup(supervisor.pid)
         try:
             yield supervisor, group

@@ -30,7 +30,6 @@ _END_WAIT = 10.0  # seconds that a killed sandbox may take to end
 _LIMIT_CODE = 128 + 25  # SIGXFSZ
 
 
-
 def run(supervisor: Supervisor, spec: SandboxSpec, caller: Caller, group: MemoryGroup, folder: str) -> Exit:
     """Run a step to its end and return how it ended. folder: what the disk limit counts.
 

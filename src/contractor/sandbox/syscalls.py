@@ -12,8 +12,11 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 
+MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
@@ -109,6 +112,20 @@ def _overlay_by_fsopen(lowers: list[str], upper: str, work: str, target: str) ->
         _check(moved, f"move_mount {target}")
     finally:
         os.close(tree)
+
+
+def overlay_takes_layers() -> bool:
+    """Whether this kernel knows fsconfig's lowerdir+ (6.8 and later)."""
+    fd = _libc.syscall(ctypes.c_long(_SYS_FSOPEN), b"overlay", _FSOPEN_CLOEXEC)
+    if fd < 0:
+        return False
+    try:
+        _fsconfig(fd, _FSCONFIG_SET_STRING, b"lowerdir+", b"/")
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _overlay_by_mount(lowers: list[str], upper: str, work: str, target: str) -> None:

@@ -96,7 +96,7 @@ class _Unpacker:
         except Obstacle as obstacle:
             raise refused(str(obstacle), member.offset, member.name) from obstacle
         except OSError as error:
-            raise _failure(member, error) from error
+            raise _failure(member, error, tree=self._options.tree) from error
         self.files += member.kind != tarformat.DIRECTORY
 
     def finish(self) -> None:
@@ -108,7 +108,7 @@ class _Unpacker:
             except Obstacle as obstacle:
                 raise refused(str(obstacle), member.offset, member.name) from obstacle
             except OSError as error:
-                raise _failure(member, error) from error
+                raise _failure(member, error, tree=self._options.tree) from error
 
     def _place(self, member: Member, parts: Parts) -> None:
         kind = member.kind
@@ -210,10 +210,13 @@ def checked_parts(name: bytes, member: Member, max_path: int) -> Parts:
     return parts
 
 
-def _failure(member: Member, error: OSError) -> ContractorError:
+def _failure(member: Member, error: OSError, *, tree: bool) -> ContractorError:
+    """Whose turn it is: the archive asks for what cannot be, this machine may not do it, or its disk said no."""
+    if error.errno in (errno.ERANGE, errno.E2BIG, errno.ENAMETOOLONG):
+        return refused(
+            f"a name or an attribute is too long for this file system: {error.strerror}", member.offset, member.name
+        )
     what = f"cannot unpack {member.name[:200]!r}: {error.strerror}"
-    if error.errno == errno.EPERM:
+    if error.errno == errno.EPERM or (tree and error.errno == errno.EINVAL):  # chown to a number that is not mapped
         return Unavailable(what, hint="owners and capabilities need root, or root of a user namespace that maps them")
-    if error.errno == errno.EINVAL and member.xattrs:
-        return Unavailable(what, details=("the owner or a capability has no meaning in this user namespace",))
     return Broken(what)

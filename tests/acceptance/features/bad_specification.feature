@@ -61,12 +61,12 @@ Feature: A bad specification is answered with every problem, its place and a hin
       | problem                       | line                        | step                              | place | message                             |
       | a matrix with no value        | matrix: {colour: []}        | shell: echo                       | 3:18  | a matrix with no value              |
       | an unknown base               | summary: s                  | create-systree: {base: debian-21} | 6:5   | there is no base debian-21          |
-      | an artifact used before       | summary: s                  | unpack-artifact: nothing          | 6:    | nothing                             |
+      | an artifact used before       | summary: s                  | unpack-artifact: nothing          | 6:5   | no earlier step creates the artifact |
       | a source that is outside      | source: {path: ../elsewhere} | shell: echo                       | 3:16  | leads out by ..                     |
       | a source that is absolute     | source: {path: /etc}        | shell: echo                       | 3:16  | is absolute                         |
-      | network for a step like apt   | summary: s                  | {apt: [gcc], network: [a.org]}    | 6:    | network cannot be given for apt     |
-      | everything as network         | summary: s                  | {shell: a, network: ["*"]}        | 6:    | *                                   |
-      | a parameter in `if` not there | summary: s                  | {shell: a, if: {NAME: x}}         | 6:    | unknown parameter                   |
+      | network for a step like apt   | summary: s                  | {apt: [gcc], network: [a.org]}    | 6:18  | network cannot be given for apt     |
+      | everything as network         | summary: s                  | {shell: a, network: ["*"]}        | 6:26  | would open the whole network                                 |
+      | a parameter in `if` not there | summary: s                  | {shell: a, if: {NAME: x}}         | 6:21  | unknown parameter                   |
       | a custom action not there     | summary: s                  | custom: dance                     | 6:5   | the custom action dance cannot be read |
 
   Scenario: An artifact name used twice
@@ -105,7 +105,24 @@ Feature: A bad specification is answered with every problem, its place and a hin
       """
     When it is built
     Then the exit code is 2
-    And it says "src/closed"
+    And it says "/src"
+    And it says "closed"
+    And it does not say "b'closed'"
+    And there is a hint and no traceback
+
+  @user-only
+  Scenario: A source folder that cannot be read
+    Given a file "src/closed/file" that says "closed"
+    And the file "src/closed" cannot be read
+    And a specification:
+      """
+      source: {path: src}
+      steps:
+        - create-systree: {base: debian-12}
+      """
+    When it is built
+    Then the exit code is 2
+    And it says "closed"
     And there is a hint and no traceback
 
   Scenario: A specification of 10 MB is refused at once

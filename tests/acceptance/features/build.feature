@@ -109,7 +109,7 @@ Feature: A build runs what has to run, and nothing else
       """
         - {name: write, shell: echo written; printf 'no newline'}
         - create-artifact: {name: result, files: ["."]}
-        - {name: say, shell: "head -c 300000 /dev/zero | tr '\\\\0' 'x'"}
+        - {name: say, shell: "head -c 300000 /dev/zero | tr '\\0' 'x'"}
         - {name: fail, shell: echo the end; exit 7}
         - {name: never, shell: echo never}
       """

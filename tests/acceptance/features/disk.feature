@@ -52,13 +52,13 @@ Feature: A disk that is full, in each phase
   @root-only
   Scenario: The disk gets full while an artifact is written
     Given a small system tree
-    And a store on a disk of 200 MB
+    And a store on a disk of 300 MB
     And a specification that begins with the small system tree:
       """
         - {name: first, shell: head -c 60M /dev/urandom > big}
         - create-artifact: {name: first, files: [big]}
       """
-    And all but 110 MB of the disk are taken
+    And all but 150 MB of the disk are taken
     When it is built
     Then the build ended as broken or out-of-limits
     And it says "disk"
@@ -83,7 +83,7 @@ Feature: A disk that is full, in each phase
     And all but 75 MB of the disk are taken
     When it is built
     Then the exit code is 6
-    And it says "disk"
+    And it says "No space left"
     And there is a hint and no traceback
     And no half-written file is left in the store
     When the clutter is gone

@@ -24,6 +24,23 @@ Feature: Strange surroundings
       | named directly | the store is inside the project               |
       | named by link  | the store is named through a link into the project |
 
+  Scenario: A kept workspace inside the source, with what its owner cannot read, is no part of the source
+    Given the store is inside the project
+    And a small system tree
+    And a specification:
+      """
+      source: {path: .}
+      steps:
+        - create-artifact: {name: tree, files: [tree/bin, tree/lib, tree/lib64]}
+        - empty-workspace: {keep: [tree]}
+        - create-artifact: {name: systree, files: [tree]}
+      """
+    And it has been built
+    When a folder that nobody may read is in the store
+    And it is built again
+    Then the outcome is succeeded
+    And no step ran
+
   Scenario: What is copied out into the source's folder is no part of it
     Given a file "src/input" that says "here"
     And a specification:
@@ -111,3 +128,43 @@ Feature: Strange surroundings
     And no step ran
     When it is built with: --fresh
     Then the artifact all is the same as in the first build
+
+  Scenario Outline: A build goes on when <nobody>: its outcome is what counts
+    Given a specification that begins with the base:
+      """
+        - {name: first, shell: "for i in 1 2 3 4 5; do echo line $i; sleep 0.05; done"}
+        - {name: second, shell: echo done > done}
+        - create-artifact: {name: result, files: [done]}
+      """
+    When it is built, <how>
+    Then the outcome is succeeded
+    And the artifact result holds:
+      | done | done\n |
+
+    Examples:
+      | nobody               | how                                    |
+      | nobody reads it      | and whoever read what it says has gone |
+      | nothing can be said  | with the disk full for what it says    |
+
+  Scenario: Events that cannot be written are an error at the end, and not a traceback
+    Given a specification that begins with the base:
+      """
+        - {name: first, shell: echo done > done}
+      """
+    When it is built with: --events /dev/full
+    Then the exit code is 6
+    And it says "/dev/full"
+    And there is a hint and no traceback
+
+  Scenario: An artifact whose links point out comes back as it was
+    Given a specification that begins with the base:
+      """
+        - {name: make, shell: mkdir out; ln -s /usr/share/doc out/absolute; ln -s ../../usr out/up; echo x > out/file}
+        - create-artifact: {name: result, files: [out]}
+        - empty-workspace:
+        - unpack-artifact: result
+        - {name: look, shell: readlink out/absolute out/up; cat out/file}
+      """
+    When it is built
+    Then the outcome is succeeded
+    And the log has "/usr/share/doc\n../../usr\nx"

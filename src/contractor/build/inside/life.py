@@ -8,7 +8,7 @@ from typing import Any
 from contractor.build.inside.access import Opened
 from contractor.build.inside.tree import unmount_tree
 from contractor.build.inside.workspace import fresh_workspace
-from contractor.build.stage import STAGE, TREE, WORKSPACE
+from contractor.sandbox.stage import STAGE, WORKSPACE, make_stage
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside
 from contractor.sandbox.run import run_inside
@@ -23,9 +23,7 @@ def begin(inside: Inside, args: Args, _fds: list[int]) -> None:
     work = args["work"]
     os.mkdir(work, 0o755)
     os.chdir(work)  # mounts name their layers relative to it: a step sees the names in /proc/mounts
-    syscalls.mount("contractor", STAGE, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=755,size=64k")
-    os.mkdir(TREE, 0o755)
-    os.mkdir(WORKSPACE, 0o755)
+    make_stage()
     inside.state.update(work=work, scan=states.EMPTY, mounted=None, uppers=0)
     fresh_workspace(inside, work)
 

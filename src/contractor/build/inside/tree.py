@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contractor.build.inside.access import DIRECTORY, Opened
-from contractor.build.stage import TREE, WORKSPACE
+from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.core.errors import Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside
@@ -20,7 +20,7 @@ Args = dict[str, Any]
 _MAX_TREE_FILES = 5_000_000
 _ETC = {"passwd": b"build:x:1000:1000:build:/build:/bin/sh\n", "group": b"build:x:1000:\n"}
 _ETC_MAX = 1 << 20  # bytes
-_MOUNT_POINTS = ("workspace", "build", "proc", "dev", "sys", "run", "tmp", "var/tmp")
+_MOUNT_POINTS = ("workspace", "build", "proc", "dev", "sys", "run", "tmp", "var")
 
 
 def mount_tree(inside: Inside, args: Args, _fds: list[int]) -> str:
@@ -56,6 +56,7 @@ def _points(inside: Inside, layers: tuple[str, ...]) -> str:
         points = f"points-{len(made)}"
         for point in _MOUNT_POINTS:
             os.makedirs(f"{points}/{point}", 0o755)
+        os.symlink("/tmp", f"{points}/var/tmp")
         os.mkdir(f"{points}/etc", 0o755)
         syscalls.mount_overlay([points, *reversed(layers)], "", "", TREE)
         try:

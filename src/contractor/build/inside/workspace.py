@@ -7,7 +7,7 @@ import stat
 from typing import Any
 
 from contractor.build.inside.access import Opened, made_below
-from contractor.build.stage import WORKSPACE
+from contractor.sandbox.stage import WORKSPACE
 from contractor.core.errors import Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.idmap import OWNER_ID

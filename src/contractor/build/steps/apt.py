@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contractor.build.context import Made, StepContext
 from contractor.build.mirror import explain_mirror_trouble
-from contractor.build.stage import TREE
+from contractor.sandbox.stage import TREE
 from contractor.core.errors import Rejected
 from contractor.plan.environment import PROXY
 from contractor.sandbox.hosttree import kernel_mounts

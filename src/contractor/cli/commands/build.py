@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -19,6 +20,8 @@ from contractor.plan.model import Plan
 from contractor.sandbox.local import choose
 from contractor.store.layout import Store
 from contractor.store.records import Record
+
+_LARGEST_SECRET = 1 << 20  # bytes
 
 
 def parser() -> Parser:
@@ -37,6 +40,7 @@ def parser() -> Parser:
 
 def run(argv: list[str]) -> int:
     args = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's or a CI's stop is a Ctrl-C
     settings = config.load()
     store = open_store(args, settings)
     sandbox = choose(one_id=args.one_id)
@@ -96,9 +100,11 @@ def _secrets(given: list[str]) -> dict[str, bytes]:
     for name, path in pairs(given, "--secret").items():
         try:
             with open(path, "rb") as file:
-                found[name] = file.read(1 << 20)
+                found[name] = file.read(_LARGEST_SECRET + 1)
         except OSError as error:
             raise Rejected(f"--secret {name}: {path} cannot be read: {error.strerror}") from error
+        if len(found[name]) > _LARGEST_SECRET:
+            raise Rejected(f"--secret {name}: {path} has more than 1 MiB", hint="a secret is a key or a password")
     return found
 
 

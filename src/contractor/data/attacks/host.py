@@ -1,4 +1,5 @@
-# ruff: noqa: TID251, S, T20
+# ruff: noqa: S104
+# mypy: disable-error-code="import-not-found,no-any-return"
 """Reaching the host: its secrets, files, sockets, processes, and hosts beyond what the step was given."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID251, S, T20
 """What the attacks share: raw system calls by name, and how one says that it got out."""
 
 from __future__ import annotations
