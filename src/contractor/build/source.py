@@ -113,7 +113,7 @@ class Source:
         root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with ZstdSink(fd, 1) as sink:
-                options = PackOptions(mtime_limit=epoch, fixed_mtime=epoch)
+                options = PackOptions(mtime_limit=epoch, fixed_mtime=epoch, only_executable=True)
                 done = pack(root, self.files, options, sink)
             final = artifact_path(self._store, done.digest)
             os.makedirs(os.path.dirname(final), 0o700, exist_ok=True)

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 from contractor.build.context import Options, StepContext
 from contractor.build.operations import OPERATIONS
 from contractor.build.place import Place
-from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.core.errors import Broken, OutOfLimits, Unavailable
 from contractor.plan.environment import FIXED, PROXY
 from contractor.sandbox import attacks, hosttree
 from contractor.sandbox.local import LocalSandbox
 from contractor.sandbox.spec import ROOT_ID, Caller, Mount, SandboxSpec
+from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.store.layout import Store, take_lock
 
 if TYPE_CHECKING:

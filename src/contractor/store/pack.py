@@ -34,12 +34,15 @@ class PackOptions(Value, frozen=True):
     owners: True for a system tree: numeric owners, all mode bits, fifos, capabilities and user.* attributes are kept.
     False for a workspace: all is 0:0, files u+rw and directories u+rwx, without setuid, setgid, sticky, g+w and o+w.
     specials: what becomes of devices and sockets (and a workspace's fifos): "skip" them, and say so, or "refuse".
+    only_executable: without owners, nothing of a mode counts but whether the owner may execute: 0755 or 0644, as git
+    keeps it, so that a checkout's umask does not change the bytes.
     """
 
     mtime_limit: int
     fixed_mtime: int | None = None
     owners: bool = False
     specials: Literal["skip", "refuse"] = "skip"
+    only_executable: bool = False
 
 
 class PackResult(Value, frozen=True):
@@ -179,7 +182,7 @@ class _Packer:
             xattrs = _xattrs(fd, found.path) if fd is not None else {}
             owner = status.st_uid, status.st_gid
         else:
-            mode = (status.st_mode & 0o755) | (0o700 if kind == tarformat.DIRECTORY else 0o600)
+            mode = _plain_mode(status.st_mode, kind, only_executable=options.only_executable)
             xattrs = {}
             owner = 0, 0
         if kind == tarformat.SYMLINK:
@@ -206,6 +209,13 @@ def _fstat(found: Found) -> os.stat_result:
         return os.fstat(found.fd)
     except OSError as error:
         raise unreadable(found.path, error) from error
+
+
+def _plain_mode(mode: int, kind: bytes, *, only_executable: bool) -> int:
+    """What is kept of a mode where owners are not."""
+    if only_executable:
+        return 0o755 if kind == tarformat.DIRECTORY or mode & 0o100 else 0o644
+    return (mode & 0o755) | (0o700 if kind == tarformat.DIRECTORY else 0o600)
 
 
 def _xattrs(fd: int, path: bytes) -> dict[bytes, bytes]:

@@ -79,10 +79,14 @@ def list_entries(inside: Inside, _args: Args, _fds: list[int]) -> list[tuple[byt
 
 
 def unpack_archive(inside: Inside, args: Args, fds: list[int]) -> dict[str, int]:
-    """Unpack an archive into the workspace at `to`, all of it the build user's."""
+    """Unpack an archive into the workspace at `to`, all of it the build user's.
+
+    own: Contractor packed it (a source folder, an artifact), so links may lead anywhere: steps follow them in their
+    tree only, and nothing outside ever does. A stranger's archive may not have such links.
+    """
     owner = (BUILD_ID, BUILD_ID) if inside.owners else None
     options = UnpackOptions(
-        max_bytes=args["max_bytes"], max_files=args["max_files"], owner=owner, strip_components=args.get("strip", 0)
+        max_bytes=args["max_bytes"], max_files=args["max_files"], owner=owner, links="any" if args["own"] else "inside"
     )
     with made_below(inside, args["to"]) as target:
         done = unpack(compress.open_archive(fds[0]), target.number, options)

@@ -14,7 +14,8 @@ def run(context: StepContext) -> Made:
     assert isinstance(action, Source)
     if action.git:
         return Made(exit=clone_into_workspace(context, action, context.action.inputs["source"]))
-    args = {"to": action.to, "max_bytes": context.limits.disk, "max_files": context.limits.files}
+    limits = context.limits
+    args = {"to": action.to, "max_bytes": limits.disk, "max_files": limits.files, "own": not action.url}
     if action.url:
         with fetched_blob(context, action.url, action.sha256) as blob:
             done = context.place.call("unpack", args, [blob.fileno()])

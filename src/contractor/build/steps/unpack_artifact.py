@@ -16,7 +16,8 @@ def run(context: StepContext) -> Made:
     digest = artifact_digest(context)
     fd = os.open(artifact_path(context.store, digest), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        args = {"to": action.to, "max_bytes": context.limits.disk, "max_files": context.limits.files}
+        limits = context.limits
+        args = {"to": action.to, "max_bytes": limits.disk, "max_files": limits.files, "own": True}
         done = context.place.call("unpack", args, [fd])
     finally:
         os.close(fd)
