@@ -19,7 +19,7 @@ from contractor.spec.model import BuildSpec, Step
 from contractor.spec.resolve import Resolved
 
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
-_DEFAULT_HOSTS = (urlsplit(DEFAULT_MIRROR).netloc, "security.debian.org")
+_DEFAULT_HOSTS = (urlsplit(DEFAULT_MIRROR).netloc,)
 
 BasePlanner = Callable[[str, Step], Plan]
 
