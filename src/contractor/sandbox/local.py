@@ -43,9 +43,9 @@ class LocalSandbox:
         try:
             supervisor = Supervisor.start(self._maps, operations)
         except Unavailable as error:
-            from contractor.sandbox.probe import explain_refusal
+            from contractor.sandbox.probe import explain_refusal, explain_unavailable
 
-            raise explain_refusal(error) from error
+            raise (explain_unavailable() or explain_refusal(error)) from error
         group = memory.MemoryGroup(supervisor.pid)
         try:
             yield supervisor, group

@@ -56,6 +56,7 @@ Feature: The network on a bad day
       | is not there  | a port where nobody listens |
       | is overloaded | a server that answers 503   |
 
+  @user-only
   Scenario Outline: A base from a mirror that <is>
     Given <server>
     And a specification:

@@ -27,7 +27,7 @@ Feature: A build that is interrupted loses nothing and leaves nothing
     Given a specification that begins with the base:
       """
         - {name: first, shell: echo kept > first}
-        - {name: work, shell: "for i in 1 2 3; do echo $i; sleep 0.2; done > counted; head -c 300M /dev/zero > zeros"}
+        - {name: work, shell: "for i in 1 2 3; do echo $i; sleep 0.2; done > counted; head -c 150M /dev/zero > zeros"}
         - create-artifact: {name: result, files: [first, counted, zeros]}
         - {name: last, shell: cat counted}
       """
