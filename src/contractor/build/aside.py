@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from contractor.build.network import Door
 from contractor.build.place import Place
-from contractor.sandbox.stage import WORKSPACE
 from contractor.core.errors import OutOfLimits
 from contractor.plan.environment import PROXY
 from contractor.sandbox.hosttree import mounts
 from contractor.sandbox.local import LocalSandbox
 from contractor.sandbox.process import HOST_PATH
 from contractor.sandbox.spec import Caller, Exit, Mount, SandboxSpec
+from contractor.sandbox.stage import WORKSPACE
 from contractor.spec.model import Limits
 from contractor.store.layout import Store, in_use
 from contractor.store.results import Results

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from contractor.build.log import Log, Redactor
 from contractor.build.network import Door
 from contractor.build.place import Place
-from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.core.errors import Broken, ContractorError, Failed, OutOfLimits
 from contractor.core.events import AnyEvent, ArtifactInfo, Notice, StepFetched, StepOutput
 from contractor.plan.model import Action, Plan
 from contractor.sandbox.hosttree import kernel_mounts, mounts
 from contractor.sandbox.spec import Caller, Exit, Mount, SandboxSpec
+from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.spec.model import Limits
 from contractor.store.layout import Store
 from contractor.store.results import FetchRecord

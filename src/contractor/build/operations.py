@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from contractor.build.inside import life, tree, workspace
 from contractor.sandbox.namespace import Operation
+from contractor.sandbox.trial import try_overlay_inside
 
 OPERATIONS: dict[str, Operation] = {
     "begin": life.begin,
@@ -23,6 +24,7 @@ OPERATIONS: dict[str, Operation] = {
     "usage": life.usage_of,
     "remove": life.remove,
     "end": life.end,
+    "try-overlay": try_overlay_inside,
     "restore": workspace.restore,
     "save": workspace.save,
     "empty": workspace.empty,

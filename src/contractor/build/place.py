@@ -39,8 +39,10 @@ class Place:
     def _started(self) -> tuple[Supervisor, MemoryGroup]:
         if self._running is None:
             from contractor.build.operations import OPERATIONS  # much code, and none of it if nothing has to run
+            from contractor.sandbox.trial import require_overlay
 
             self._running = self._stack.enter_context(self._sandbox.start(OPERATIONS))
+            require_overlay(self._store.root, self._running[0])
             self._running[0].call("begin", {"work": self.folder})
             self.workspace = ""
         return self._running

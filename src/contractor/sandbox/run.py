@@ -21,7 +21,7 @@ from contractor.sandbox import bwrap
 from contractor.sandbox.channel import close_all
 from contractor.sandbox.memory import MemoryGroup
 from contractor.sandbox.namespace import Inside, Supervisor
-from contractor.sandbox.spec import Caller, Exit, SandboxSpec
+from contractor.sandbox.spec import ROOT_ID, Caller, Exit, SandboxSpec
 from contractor.sandbox.watch import INTERVAL, Usage, Watch
 
 _PIPE_SIZE = 1 << 20  # bytes; the largest that an ordinary user may ask for
@@ -121,7 +121,7 @@ def run_inside(inside: Inside, args: dict[str, Any], fds: list[int], usage: Usag
     try:
         limit = _watch_until_end(inside, spec, process, watch)
         _pid, status, used = os.wait4(process.pid, 0)
-        _end_of_all(process.child_pid())
+        _end_of_all(inside, process.child_pid(), root=spec.user == ROOT_ID)
         code = process.exit_code()
         returned = os.waitstatus_to_exitcode(status)
     finally:
@@ -140,12 +140,36 @@ def run_inside(inside: Inside, args: dict[str, Any], fds: list[int], usage: Usag
     return value
 
 
-def _end_of_all(child: int | None) -> None:
-    """Kill the sandbox's pid 1 and wait for it: bwrap ends before it, and what is left would still write."""
+def _end_of_all(inside: Inside, child: int | None, *, root: bool) -> None:
+    """See to it that nothing of the step runs any more: bwrap ends before its pid 1, and what is left could write.
+
+    A pid 1 without children is the last of its namespace; its own end (some milliseconds, for the kernel to take the
+    mounts down) is not waited for, but collected when a later step has ended. Root's could be somebody else's by now.
+    """
+    ending: set[int] = inside.state.setdefault("ending", set())
+    for pid in [*ending]:
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                continue
+        ending.discard(pid)
+    if child is None:
+        return
     with contextlib.suppress(ChildProcessError, ProcessLookupError):
-        if child is not None and os.waitpid(child, os.WNOHANG) == (0, 0):  # ours, as bwrap's orphan (subreaper)
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)  # ends when every process of its namespace has ended
+        if os.waitpid(child, os.WNOHANG) != (0, 0):  # ours, as bwrap's orphan (subreaper)
+            return
+        if not root and not _has_children(child):
+            ending.add(child)
+            return
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)  # ends when every process of its namespace has ended
+
+
+def _has_children(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return bool(file.read(1))
+    except OSError:
+        return True  # not to be known: so wait
 
 
 def _limit_of(code: int, spec: SandboxSpec, watch: Watch) -> str:

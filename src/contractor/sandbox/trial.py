@@ -9,7 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
-import tempfile
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from contractor.core.errors import Broken, Unavailable
@@ -73,7 +73,8 @@ def _mark(store: str) -> str:
 
 def try_overlay(store: str, supervisor: Supervisor) -> str:
     """Mount one, remove a lower directory in it, and change an owner: empty when all of it works, else what did not."""
-    folder = tempfile.mkdtemp(prefix="probe-", dir=f"{store}/work")
+    folder = f"{store}/work/probe-{secrets.token_hex(8)}"
+    os.mkdir(folder, 0o700)
     try:
         answer: str = supervisor.call("try-overlay", {"folder": folder})
     except Broken as error:
@@ -122,6 +123,8 @@ def _lowerdir_plus(_inside: Inside, _args: dict[str, Any], _fds: list[int]) -> b
 
 def reflink(folder: str) -> bool:
     """Whether files can share their blocks here (xfs, btrfs): copies of artifacts and sources cost nothing."""
+    import tempfile
+
     with tempfile.NamedTemporaryFile(dir=folder) as one, tempfile.NamedTemporaryFile(dir=folder) as other:
         one.write(b"x" * 4096)
         one.flush()

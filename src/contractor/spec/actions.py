@@ -179,7 +179,12 @@ _ROWS = (
                 "a folder beside the specification; of a git checkout what git does not ignore",
                 default="",
             ),
-            Field("git", "git", "URL of a repository, or the path of one (or of a bundle) beside the specification", default=""),
+            Field(
+                "git",
+                "git",
+                "URL of a repository, or the path of one (or a bundle) beside contractor.yaml",
+                default="",
+            ),
             Field("ref", "ref", "its branch, tag or commit", default=""),
             Field("url", "url", "an archive or file", default=""),
             Field("sha256", "sha256", "its digest", default=""),

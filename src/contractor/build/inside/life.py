@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import Any
 
 from contractor.build.inside.access import Opened
 from contractor.build.inside.tree import unmount_tree
 from contractor.build.inside.workspace import fresh_workspace
-from contractor.sandbox.stage import STAGE, WORKSPACE, make_stage
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside
 from contractor.sandbox.run import run_inside
+from contractor.sandbox.stage import STAGE, WORKSPACE, make_stage
 from contractor.store import states
 from contractor.store.remove import remove_tree, usage
+from contractor.store.scan import MODE, SIZE
 
 Args = dict[str, Any]
 
@@ -49,7 +51,16 @@ def run(inside: Inside, args: Args, fds: list[int]) -> dict[str, Any]:
         with Opened(folder) as fd:
             return usage(fd.number, name)
 
-    return run_inside(inside, args, fds, measure)
+    exit_ = run_inside(inside, args, fds, measure)
+    if exit_["code"] and not exit_["limit"] and _has_file_of(inside, args["spec"]["limits"]["file_size"]):
+        exit_["limit"] = "file-size"  # a program that ignores SIGXFSZ fails in its own words
+    return exit_
+
+
+def _has_file_of(inside: Inside, size: int) -> bool:
+    with Opened(f"{inside.state['work']}/ws") as ws:
+        entries = states.scan(ws.number).entries
+    return any(stat.S_ISREG(found[MODE]) and found[SIZE] >= size for found in entries.values())
 
 
 def usage_of(_inside: Inside, args: Args, _fds: list[int]) -> tuple[int, int]:

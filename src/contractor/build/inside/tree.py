@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from contractor.build.inside.access import DIRECTORY, Opened
-from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.core.errors import Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside
+from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.store import compress
 from contractor.store.remove import remove_tree
 from contractor.store.unpack import UnpackOptions, unpack

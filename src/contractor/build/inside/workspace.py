@@ -7,12 +7,12 @@ import stat
 from typing import Any
 
 from contractor.build.inside.access import Opened, made_below
-from contractor.sandbox.stage import WORKSPACE
 from contractor.core.errors import Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.idmap import OWNER_ID
 from contractor.sandbox.namespace import Inside
 from contractor.sandbox.spec import BUILD_ID
+from contractor.sandbox.stage import WORKSPACE
 from contractor.store import compress, states
 from contractor.store.pack import PackOptions, pack
 from contractor.store.remove import remove_tree
@@ -60,7 +60,7 @@ def empty(inside: Inside, args: Args, _fds: list[int]) -> None:
     above = {path[:i] for path in keep for i in range(len(path)) if path[i : i + 1] == b"/"}
 
     def sweep(folder: bytes) -> None:
-        with Opened(os.fsencode(inside.state["work"]) + b"/ws/" + folder) as fd:
+        with Opened((os.fsencode(inside.state["work"]) + b"/ws/" + folder).rstrip(b"/")) as fd:
             for name in sorted(os.listdir(fd.number)):
                 path = folder + os.fsencode(name)
                 if path in above:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from contractor.build.context import Made, StepContext
 from contractor.build.mirror import explain_mirror_trouble
-from contractor.sandbox.stage import TREE
 from contractor.core.errors import Rejected
 from contractor.plan.environment import PROXY
 from contractor.sandbox.hosttree import kernel_mounts
 from contractor.sandbox.spec import ROOT_ID, Mount, SandboxSpec
+from contractor.sandbox.stage import TREE
 from contractor.spec.model import Apt
 
 _SCRIPT = "/run/contractor/step"
