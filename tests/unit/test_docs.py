@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -33,14 +32,16 @@ def _generate() -> ModuleType:
 GENERATE = _generate()
 
 
-def blocks(language: str) -> Iterator[object]:
+def blocks(language: str) -> list[object]:
     """Every fenced block of a language, with a name that leads to it."""
+    found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for match in _BLOCK.finditer(text):
             if match[1] == language:
                 line = text.count("\n", 0, match.start()) + 1
-                yield pytest.param(match[2], id=f"{page.relative_to(TOP)}:{line}")
+                found.append(pytest.param(match[2], id=f"{page.relative_to(TOP)}:{line}"))
+    return found
 
 
 def anchors(page: Path) -> set[str]:
@@ -50,7 +51,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
 
 
-@pytest.mark.parametrize("name", GENERATE.pages())
+@pytest.mark.parametrize("name", list(GENERATE.pages()))
 def test_reference_page_is_what_the_code_says(name: str) -> None:
     text = (TOP / "docs" / "reference" / name).read_text(encoding="utf-8")
     assert text == GENERATE.pages()[name], "run `make docs`"

@@ -26,13 +26,14 @@ Exporter = Callable[[tuple[ArtifactInfo, ...]], tuple[ArtifactInfo, ...]]
 class Options(NamedTuple):
     """How a build is to be run; nothing here changes what it makes.
 
-    secrets: values by name. fresh: run every step, whatever is stored. keep: leave the workspace. folder: what the
+    secrets: values by name. fresh: run every step, whatever is stored; fresh_bases: make the bases anew, too. keep: leave the workspace. folder: what the
     specification's paths are relative to. tick: called ten times a second while a step runs. export: copies a finished
     build's artifacts out, and says where to.
     """
 
     folder: str = "."
     fresh: bool = False
+    fresh_bases: bool = False
     keep: bool = False
     secrets: Mapping[str, bytes] = {}
     upstream_proxy: str = ""

@@ -153,7 +153,8 @@ class _Build:
         name = action.step.action.base
         plan = self.plan.bases[name]
         key = base_artifact(plan).key
-        if self.results.find(key) is not None:
+        fresh = self.context.options.fresh_bases
+        if self.results.find(key) is not None and not fresh:
             return
         with locked(
             self.store.path("locks", f"base-{key}"),
@@ -161,9 +162,9 @@ class _Build:
             wait=_BASE_WAIT,
             waiting=lambda: self.context.notice(f"another build makes the base {name}: waiting for it"),
         ):
-            if self.results.find(key) is not None:
+            if self.results.find(key) is not None and not fresh:
                 return
-            options = self.context.options._replace(fresh=False, keep=False, secrets={}, export=None)
+            options = self.context.options._replace(fresh=fresh, keep=False, secrets={}, export=None)
             record = execute(plan, self.store, self.sandbox, self.books.emit, options, parent=self.books.id)
             self.books.base(name, record.id)
             if record.outcome != "succeeded":

@@ -47,7 +47,7 @@ Feature: A disk that is full, in each phase
       | phase       | message       | steps                                                                              |
       | a script    | disk          | {name: fill, shell: head -c 90M /dev/zero > big}                                   |
       | the log     | log           | {name: fill, shell: head -c 90M /dev/zero}                                         |
-      | an artifact | disk          | {name: fill, shell: head -c 90M /dev/urandom > big; sync}                          |
+      | slow writes | disk          | {name: fill, shell: head -c 90M /dev/urandom > big; sync}                          |
 
   @root-only
   Scenario: The disk gets full while an artifact is written

@@ -89,7 +89,7 @@ Feature: Any byte in a name or an output is kept as it is
       """
     When it is built
     Then the outcome is succeeded
-    And the log has "/etc/shadow\n../../../../etc/passwd\nreal\n"
+    And the log has "/etc/shadow\n../../../../etc/passwd\nreal"
     And no result or source in the store has "root:"
 
   Scenario: A store, and a project, whose path is no UTF-8

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +15,6 @@ from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside
 from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.store import compress
-from contractor.store.remove import remove_tree
 from contractor.store.unpack import UnpackOptions, unpack
 
 Args = dict[str, Any]
@@ -107,20 +108,20 @@ def _require_directories(tree: str, names: tuple[str, ...]) -> None:
 
 
 def commit_layer(inside: Inside, args: Args, _fds: list[int]) -> None:
-    """Give a finished upper directory its name: a layer. Another build's equal layer may have been first."""
+    """Give a finished upper directory its name: a layer."""
     unmount_tree(inside, {}, [])
     os.chmod(args["upper"], 0o755)  # noqa: S103 - the root of a system tree
     publish(args["upper"], args["layer"])
 
 
 def publish(made: str, layer: str) -> None:
-    try:
-        os.rename(made, layer)
-    except OSError:
-        if not os.path.isdir(layer):
-            raise
-        with Opened(os.path.dirname(made)) as fd:
-            remove_tree(fd.number, os.path.basename(made))
+    """Give what was made its name. What has the name already was made by another build at the same time, or before a
+    crash that may have cut it short: it steps aside, for who has it mounted, and gc removes it.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        folder, name = os.path.split(layer)
+        os.rename(layer, f"{folder}/.{name}.{secrets.token_hex(4)}")
+    os.rename(made, layer)
 
 
 def unpack_tree(inside: Inside, args: Args, fds: list[int]) -> dict[str, int]:

@@ -30,6 +30,7 @@ def parser() -> Parser:
     made.add_argument("-o", "--output", metavar="DIR", help="copy the artifacts there, with a SHA256SUMS")
     made.add_argument("--keep", action="store_true", help="leave the workspace when the build has ended")
     made.add_argument("--fresh", action="store_true", help="run every step, whatever has been built before")
+    made.add_argument("--fresh-bases", action="store_true", help="the same, and make the bases anew from their mirrors")
     made.add_argument("--events", metavar="FILE", help="write the events as JSON lines ('-': standard output)")
     made.add_argument("--secret", action="append", default=[], metavar="NAME=FILE", help="a secret, read from a file")
     made.add_argument("--plain", action="store_true", help="plain lines, also on a terminal")
@@ -60,7 +61,8 @@ def run(argv: list[str]) -> int:
         emit = stack.enter_context(_Events(args.events, console)) if args.events else console
         options = Options(
             folder=request.folder,
-            fresh=args.fresh,
+            fresh=args.fresh or args.fresh_bases,
+            fresh_bases=args.fresh_bases,
             keep=args.keep,
             secrets=_secrets(args.secret),
             upstream_proxy=settings.proxy,
