@@ -18,8 +18,8 @@ PROXY_ADDRESS = ("127.0.0.1", 3128)  # inside a networked step; its other end is
 
 
 class Mount(Value, frozen=True):
-    """bind, ro-bind and dev-bind (devices work) show `source`; tmpfs is empty memory of at most `size` bytes; file holds
-    `data`, read-only; symlink points to `source`; proc and dir are what they say."""
+    """bind, ro-bind and dev-bind (devices work) show `source`; tmpfs is empty memory of at most `size` bytes; file
+    holds `data`, read-only; symlink points to `source`; proc and dir are what they say."""
 
     kind: str
     target: str
