@@ -26,9 +26,9 @@ Exporter = Callable[[tuple[ArtifactInfo, ...]], tuple[ArtifactInfo, ...]]
 class Options(NamedTuple):
     """How a build is to be run; nothing here changes what it makes.
 
-    secrets: values by name. fresh: run every step, whatever is stored; fresh_bases: make the bases anew, too. keep: leave the workspace. folder: what the
-    specification's paths are relative to. tick: called ten times a second while a step runs. export: copies a finished
-    build's artifacts out, and says where to.
+    secrets: values by name. fresh: run every step, whatever is stored; fresh_bases: make the bases anew, too. keep:
+    leave the workspace. folder: what the specification's paths are relative to. tick: called ten times a second while
+    a step runs. export: copies a finished build's artifacts out, and says where to.
     """
 
     folder: str = "."
@@ -79,7 +79,8 @@ class StepContext:
         """Bytes that the step wrote: to the log, and to whoever looks on."""
         data = self.redactor.feed(data)
         if data:
-            self.emit(StepOutput(at=time.time(), build=self.build, step=self.index, data=data))
+            shown = data[: self.log.room]
+            self.emit(StepOutput(at=time.time(), build=self.build, step=self.index, data=shown))
             self.log.write(data)
 
     def say(self, text: str) -> None:

@@ -16,7 +16,7 @@ from contractor.build.context import Emit, Made, Options, StepContext
 from contractor.build.diagnostics import keep_diagnostics
 from contractor.build.log import Log
 from contractor.build.place import Place
-from contractor.core.errors import Aborted, Broken, ContractorError
+from contractor.core.errors import Aborted, Broken, ContractorError, from_os_error
 from contractor.plan.model import Action, Plan
 from contractor.plan.planner import base_artifact
 from contractor.sandbox.local import LocalSandbox
@@ -56,7 +56,7 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
         except KeyboardInterrupt:
             error = Aborted("the build was stopped", hint="build again: finished steps are kept")
         except OSError as trouble:
-            error = _from_os(trouble)
+            error = from_os_error(trouble)
         if error is not None:
             keep_diagnostics(build.context, books, error)
         memory = place.memory
@@ -179,12 +179,3 @@ def _require_space(store: Store) -> None:
             f"only {free >> 20} MiB are free where the store is ({store.root})",
             hint="`contractor gc` frees what is no longer needed; or choose another place with --store DIR",
         )
-
-
-def _from_os(error: OSError) -> ContractorError:
-    if error.errno in (28, 122):
-        return Broken(
-            f"the disk is full: {error.filename or 'the store'}",
-            hint="free some space (`contractor gc`) and build again: finished steps are kept",
-        )
-    return Broken(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from contractor.build.git import commit_time, resolve_commit
 from contractor.build.source import Source, read_source
@@ -20,6 +21,13 @@ _DEBIAN_ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
 NO_SOURCE_EPOCH = 315532800  # 1980-01-01: the first time that zip and FAT can hold
 
 
+class Where(NamedTuple):
+    """folder: what the specification's paths are below; leave: absolute paths that are no part of a source there."""
+
+    folder: str
+    leave: tuple[str, ...] = ()
+
+
 def host_arch() -> str:
     """This machine's architecture, by Debian's name for it."""
     machine = os.uname().machine
@@ -31,11 +39,12 @@ def gather(
     steps: Sequence[Step],
     values: tuple[Mapping[str, str], Mapping[str, str]],
     *,
-    folder: str,
+    where: Where,
     store: Store,
     sandbox: LocalSandbox,
 ) -> Facts:
-    """values: parameters and matrix values of this combination; folder: what the specification's paths are below."""
+    """values: parameters and matrix values of this combination."""
+    folder = where.folder
     parameters, matrix = values
     arch = matrix.get("arch", host_arch())
     if arch != host_arch():
@@ -44,7 +53,7 @@ def gather(
             hint=f"choose with `--only arch={host_arch()}`, or build on a machine with that architecture",
         )
     found = {
-        position: read_source(folder, step.action.path, store, _own_files(spec, folder))
+        position: read_source(folder, step.action.path, store, (*_own_files(spec, folder), *where.leave))
         for position, step in enumerate(steps)
         if isinstance(step.action, model.Source) and step.action.path
     }

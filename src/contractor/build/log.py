@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable
 
 from contractor.core.errors import Broken, OutOfLimits
 
-_SHORTEST_SECRET = 4  # bytes: hiding shorter ones would only mark every place where they stand by chance
+SHORTEST_SECRET = 4  # bytes: hiding shorter ones would only mark every place where they stand by chance
 _MASK = b"[secret]"
 
 
@@ -20,10 +21,15 @@ class Log:
         self._limit = limit
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
+    @property
+    def room(self) -> int:
+        """Bytes that may still be written."""
+        return max(0, self._limit - self.size)
+
     def write(self, data: bytes) -> None:
         """OutOfLimits when the log would grow over its limit; what fits is written. Broken when the disk says no."""
-        room = self._limit - self.size
-        view = memoryview(data)[: max(0, room)]
+        room = self.room
+        view = memoryview(data)[:room]
         while view:
             try:
                 written = os.write(self._fd, view)
@@ -47,33 +53,40 @@ class Log:
 class Redactor:
     """Replaces the secrets' values in a stream, also where a value is cut by a read's end.
 
-    Each line of a secret of several lines is a value of its own.
+    Each line of a secret of several lines is a value of its own. Values may be the beginning of other values: nothing
+    is shown, nor masked, before it is known that no longer value goes on there.
     """
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
         values = {part for secret in secrets for part in (secret, secret.strip(), *secret.splitlines())}
-        self._values = sorted((value for value in values if len(value) >= _SHORTEST_SECRET), key=len, reverse=True)
+        self._values = sorted((value for value in values if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
+        self._any = re.compile(b"|".join(re.escape(value) for value in self._values)) if self._values else None
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
         """What of the stream may be shown now."""
-        if not self._values:
+        if self._any is None:
             return data
         data = self._held + data
-        for value in self._values:
-            data = data.replace(value, _MASK)
-        keep = self._beginning_of_a_value(data)
-        self._held = data[len(data) - keep :]
-        return data[: len(data) - keep]
+        cut = self._known(data, self._any)
+        self._held = data[cut:]
+        return self._any.sub(_MASK, data[:cut])
 
     def rest(self) -> bytes:
-        """What was held back as the possible beginning of a value."""
+        """The end of the stream: what was held back as the possible beginning of a value."""
         held, self._held = self._held, b""
-        return held
+        return self._any.sub(_MASK, held) if self._any else held
 
-    def _beginning_of_a_value(self, data: bytes) -> int:
-        for size in range(min(len(data), len(self._values[0]) - 1), 0, -1):
-            tail = data[-size:]
-            if any(value.startswith(tail) for value in self._values):
-                return size
-        return 0
+    def _known(self, data: bytes, values: re.Pattern[bytes]) -> int:
+        """How much of the data cannot be part of a value that is not whole yet."""
+        longest = len(self._values[0])
+        begun = [at for at in range(max(0, len(data) - longest + 1), len(data)) if self._begins(data[at:])]
+        at = 0
+        for match in values.finditer(data):
+            if before := [place for place in begun if at <= place <= match.start()]:
+                return before[0]
+            at = match.end()
+        return next((place for place in begun if place >= at), len(data))
+
+    def _begins(self, tail: bytes) -> bool:
+        return any(len(value) > len(tail) and value.startswith(tail) for value in self._values)

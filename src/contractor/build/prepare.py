@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from contractor.build.facts import gather
+from contractor.build.facts import Where, gather
 from contractor.core.errors import Rejected
 from contractor.plan.model import Plan
 from contractor.plan.planner import make_plan
@@ -23,12 +23,16 @@ _LARGEST_SPEC = 16 << 20  # bytes: more is not even read
 
 
 class Request(NamedTuple):
-    """What is asked for: a specification, values for its parameters, some of its matrix; where bases are looked up."""
+    """What is asked for: a specification, values for its parameters, some of its matrix; where bases are looked up.
+
+    leave: absolute paths that are no part of a source, such as where the artifacts go.
+    """
 
     spec: str
     parameters: Mapping[str, str] = {}
     only: Mapping[str, str] = {}
     base_folders: tuple[Path, ...] = ()
+    leave: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -42,7 +46,8 @@ class Request(NamedTuple):
 def read_spec(path: str) -> BuildSpec:
     """The specification in a file; Rejected when it cannot be read, SpecError with every problem in it."""
     folder = os.path.dirname(path)
-    return load_spec(_read(path), path, lambda name: _read(os.path.normpath(f"{folder or '.'}/{name}")))
+    shown = os.fsencode(path).decode("utf-8", "replace")  # records and messages are UTF-8, a path need not be
+    return load_spec(_read(path), shown, lambda name: _read(os.path.normpath(f"{folder or '.'}/{name}")))
 
 
 def _read(path: str) -> bytes:
@@ -72,7 +77,7 @@ def _plan(
     resolved = resolve_steps(spec, combination.values)
     steps = resolved.steps
     values = (combination.parameters, combination.matrix)
-    facts = gather(spec, steps, values, folder=request.folder, store=store, sandbox=sandbox)
+    facts = gather(spec, steps, values, where=Where(request.folder, request.leave), store=store, sandbox=sandbox)
 
     def base_plan(name: str, step: Step) -> Plan:
         if depth > 8:
@@ -94,5 +99,9 @@ def find_base(name: str, folders: tuple[Path, ...], place: str = "") -> Path:
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
     known = sorted({path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.yaml")})
+    from difflib import get_close_matches  # only for the message
+
     where = f"{place}: " if place else ""
-    raise Rejected(f"{where}there is no base {name}", details=(f"bases: {', '.join(known)}",), hint="contractor bases")
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}?" if near else "`contractor bases` lists them"
+    raise Rejected(f"{where}there is no base {name}", details=(f"bases: {', '.join(known)}",), hint=hint)

@@ -68,7 +68,10 @@ class Source:
         def part(name: bytes) -> bool:
             return not any(_below(os.path.join(base, name), left) for base in bases)
 
-        return sorted(filter(part, names if self.git else _walk(os.fsencode(self.path), part)))
+        try:
+            return sorted(filter(part, names if self.git else _walk(os.fsencode(self.path), part)))
+        except OSError as error:
+            raise _unreadable(self.path, f"{os.fsdecode(error.filename)}: {error.strerror}") from error
 
     def _look(self) -> tuple[int, str, bool]:
         newest, latest = 0, 0
@@ -118,13 +121,19 @@ class Source:
             final = artifact_path(self._store, done.digest)
             os.makedirs(os.path.dirname(final), 0o700, exist_ok=True)
             os.rename(temporary, final)
-        except BaseException:
+        except BaseException as error:
             os.unlink(temporary)
+            if isinstance(error, Rejected):
+                raise _unreadable(self.path, error.message) from error
             raise
         finally:
             os.close(fd)
             os.close(root)
         return done.digest
+
+
+def _unreadable(path: str, why: str) -> Rejected:
+    return Rejected(f"the source {path}: {why}", hint="make it readable, or have git ignore it")
 
 
 def _in_git(path: str) -> bool:

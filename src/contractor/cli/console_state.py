@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from contractor.cli.console_tail import Tail
-from contractor.cli.text import count, human_size, sanitize
+from contractor.cli.text import human_size, sanitize
 from contractor.core.events import (
     AnyEvent,
     ArtifactStored,
@@ -17,6 +17,7 @@ from contractor.core.events import (
     StepOutput,
     StepStarted,
 )
+from contractor.core.words import count
 
 _UNICODE = {"done": "✓", "failed": "✗", "open": "▸", "more": "…", "bar": "│", "dot": "·", "spin": "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"}
 _ASCII = {"done": "+", "failed": "x", "open": ">", "more": "..", "bar": "|", "dot": "-", "spin": "|/-\\"}

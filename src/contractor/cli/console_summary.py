@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contractor.cli.console_state import BuildState, Paper
-from contractor.cli.text import clip, count, duration, human_size, table, width_of, wrap
+from contractor.cli.text import clip, duration, human_size, table, width_of, wrap
 from contractor.core.errors import Outcome
 from contractor.core.events import ArtifactInfo, BuildFinished
+from contractor.core.words import count
 
 _LAST_LINES = 20
 _LINE = 500  # columns of one line of output here; the log has the rest

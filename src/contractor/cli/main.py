@@ -64,11 +64,17 @@ def main(argv: list[str]) -> int:
         sys.stdout.flush()
         sys.stderr.write(render_error(error, colour=config.load().colour))
         return error.exit_code
-    except KeyboardInterrupt:
-        return EXIT_CODES[Outcome.ABORTED]
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read our output has enough of it
         return 0
+    except OSError as error:
+        from contractor.cli.text import render_error
+        from contractor.core.errors import from_os_error
+
+        sys.stderr.write(render_error(from_os_error(error)))
+        return EXIT_CODES[Outcome.BROKEN]
+    except KeyboardInterrupt:
+        return EXIT_CODES[Outcome.ABORTED]
     return code
 
 

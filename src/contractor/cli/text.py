@@ -45,11 +45,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
-def count(number: int, noun: str) -> str:
-    """ "1 file", "14 files"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def sanitize(data: bytes | str) -> str:
     """One line that is safe on any terminal: printable characters and spaces only.
 

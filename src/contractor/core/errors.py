@@ -6,6 +6,7 @@ The outcome says whose turn it is: see the table in ARCHITECTURE.md.
 
 from __future__ import annotations
 
+import errno
 from enum import StrEnum
 from typing import ClassVar
 
@@ -94,6 +95,17 @@ class Aborted(ContractorError):
     """Someone asked for it to stop."""
 
     outcome = Outcome.ABORTED
+
+
+def from_os_error(error: OSError) -> ContractorError:
+    """What the operating system refused, where nobody knew better: a full disk, or a broken machine."""
+    place = f": {error.filename}" if error.filename is not None else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Broken(
+            f"the disk is full{place}",
+            hint="free some space (`contractor gc` frees the store's) and build again: finished steps are kept",
+        )
+    return Broken(f"{error.strerror or error}{place}")
 
 
 ERRORS_BY_OUTCOME: dict[Outcome, type[ContractorError]] = {

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from contractor.core.errors import Broken, OutOfLimits
+from contractor.core.errors import Broken, ContractorError
 from contractor.sandbox import bwrap
 from contractor.sandbox.channel import close_all
 from contractor.sandbox.memory import MemoryGroup
@@ -80,7 +80,7 @@ class _Pump:
                     break  # the step is over, its pipe is empty: whoever still holds it cannot write
                 if self.caller.tick is not None:
                     self.caller.tick()
-            except (KeyboardInterrupt, OutOfLimits) as error:
+            except (KeyboardInterrupt, ContractorError, OSError) as error:
                 self._kill(error)
         if self.stopped is not None:
             raise self.stopped
@@ -176,6 +176,8 @@ def _limit_of(code: int, spec: SandboxSpec, watch: Watch) -> str:
     """Which limit a failed command ran into, when its exit code or the last look tells."""
     if code == _LIMIT_CODE:
         return "file-size"
+    if watch.full():
+        return "disk-full"
     return "processes" if watch.most_processes >= spec.limits.processes - 1 else ""
 
 

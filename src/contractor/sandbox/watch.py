@@ -17,6 +17,7 @@ from contractor.spec.model import Limits
 
 INTERVAL = 0.25  # seconds between looks
 _EXACT_EVERY = 2.0  # seconds between exact measurements: others who delete may hide what the file system would show
+_FULL = 1 << 20  # bytes: less than this is none
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 Usage = Callable[[], tuple[int, int]]  # bytes and files of the build so far, exactly
@@ -55,9 +56,13 @@ class Watch:
             self.most_memory = max(self.most_memory, memory)
         return self._check_disk(now, root_pid)
 
+    def full(self) -> bool:
+        """Whether the file system is full: a command that failed may have failed for that."""
+        return _free(self._folder)[0] < _FULL
+
     def _check_disk(self, now: float, root_pid: int | None) -> str:
         free_bytes, free_files = _free(self._folder)
-        if free_bytes < 1 << 20 and free_bytes < self._free[0]:
+        if free_bytes < _FULL and free_bytes < self._free[0]:
             return "disk-full"
         used_bytes, used_files = self._used or (0, 0)
         grown_bytes, grown_files = self._free[0] - free_bytes, self._free[1] - free_files

@@ -59,7 +59,10 @@ class ZstdSink:
             try:
                 written = os.write(self._fd, left)
             except OSError as error:
-                raise Broken(f"cannot write the compressed archive: {error.strerror}") from error
+                raise Broken(
+                    f"cannot write the compressed archive: {error.strerror}",
+                    hint="free some space (`contractor gc`) and build again: finished steps are kept",
+                ) from error
             left = left[written:]
             self.size += written
 

@@ -35,6 +35,8 @@ class Store:
 
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
+        if not self.root.isprintable():  # it is written into records and messages
+            raise Rejected(f"the store's path {self.root!r} is not printable UTF-8", hint="choose another: --store DIR")
         self._open()
         self.blobs = Blobs(Path(self.root, "blobs"))
 

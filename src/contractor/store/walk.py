@@ -91,12 +91,10 @@ def walk(root_fd: int, wanted: Selection | None) -> Generator[Found, None, None]
 def unreadable(path: bytes, error: OSError) -> ContractorError:
     """What an OSError at a path of the tree means: whose turn it is."""
     if isinstance(error, PermissionError):
-        return Rejected(
-            f"cannot read {path!r}: {error.strerror}", hint="make it readable for its owner in the step that writes it"
-        )
+        return Rejected(f"cannot read {os.fsdecode(path)!r}: {error.strerror}", hint="make it readable for its owner")
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
         return Broken(f"{path!r} changed while it was archived", hint="nothing may write to the tree at that time")
-    return Broken(f"cannot read {path!r}: {error.strerror}")
+    return Broken(f"cannot read {os.fsdecode(path)!r}: {error.strerror}")
 
 
 def _level(parent_fd: int, name: bytes, path: bytes, wanted: Selection | None) -> _Level:

@@ -6,6 +6,7 @@ from contractor.build.context import Made, StepContext
 from contractor.build.download import fetched_blob
 from contractor.build.git import clone_into_workspace
 from contractor.build.source import source_blob
+from contractor.core.words import count
 from contractor.spec.model import Source
 
 
@@ -22,5 +23,5 @@ def run(context: StepContext) -> Made:
     else:
         with source_blob(context, action.path, context.action.inputs["source"]) as blob:
             done = context.place.call("unpack", args, [blob.fileno()])
-    context.say(f"{done['files']} files, sha256:{context.action.inputs['source']}")
+    context.say(f"{count(done['files'], 'file')}, sha256:{context.action.inputs['source']}")
     return Made()

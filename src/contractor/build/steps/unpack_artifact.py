@@ -6,6 +6,7 @@ import os
 
 from contractor.build.artifacts import artifact_digest
 from contractor.build.context import Made, StepContext
+from contractor.core.words import count
 from contractor.spec.model import UnpackArtifact
 from contractor.store.results import artifact_path
 
@@ -21,5 +22,5 @@ def run(context: StepContext) -> Made:
         done = context.place.call("unpack", args, [fd])
     finally:
         os.close(fd)
-    context.say(f"unpacked {done['files']} files of sha256:{digest}")
+    context.say(f"unpacked {count(done['files'], 'file')} of sha256:{digest}")
     return Made()

@@ -13,10 +13,11 @@ import msgspec
 from contractor.cli import config
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk
-from contractor.cli.text import count, human_size, sanitize, table
+from contractor.cli.text import human_size, sanitize, table
 from contractor.core.digest import chunks, is_digest
 from contractor.core.errors import Broken, Rejected
 from contractor.core.events import ArtifactInfo
+from contractor.core.words import count
 from contractor.store.layout import Store
 from contractor.store.records import Record, Records
 from contractor.store.results import artifact_path

@@ -10,12 +10,13 @@ from contextlib import ExitStack
 
 from contractor.build.context import Exporter, Options
 from contractor.build.executor import execute
+from contractor.build.log import SHORTEST_SECRET
 from contractor.build.prepare import make_plans
 from contractor.cli import config
 from contractor.cli.console import Console, make_console
 from contractor.cli.options import Parser, add_request, open_store, pairs, request_of
 from contractor.core import events
-from contractor.core.errors import EXIT_CODES, Outcome, Rejected
+from contractor.core.errors import EXIT_CODES, Broken, Outcome, Rejected
 from contractor.plan.model import Plan
 from contractor.sandbox.local import choose
 from contractor.store.layout import Store
@@ -46,7 +47,11 @@ def run(argv: list[str]) -> int:
     store = open_store(args, settings)
     sandbox = choose(one_id=args.one_id)
     request = request_of(args, settings)
+    if args.output:
+        request = request._replace(leave=(os.path.abspath(args.output),))
+    secrets = _secrets(args.secret)
     plans = make_plans(request, store, sandbox)
+    _require_used(secrets, plans)
     records: list[Record] = []
     with ExitStack() as stack:
         console = make_console(
@@ -58,13 +63,14 @@ def run(argv: list[str]) -> int:
             verbose=args.verbose,
         )
         stack.callback(console.close)
-        emit = stack.enter_context(_Events(args.events, console)) if args.events else console
+        written = stack.enter_context(_Events(args.events, console)) if args.events else None
+        emit = written or console
         options = Options(
             folder=request.folder,
             fresh=args.fresh or args.fresh_bases,
             fresh_bases=args.fresh_bases,
             keep=args.keep,
-            secrets=_secrets(args.secret),
+            secrets=secrets,
             upstream_proxy=settings.proxy,
             tick=lambda: console.tick(time.time()),
         )
@@ -74,7 +80,10 @@ def run(argv: list[str]) -> int:
             if records[-1].outcome == Outcome.ABORTED.value:
                 break
     _settle(store, sandbox.ids, records)
-    return max(EXIT_CODES[Outcome(record.outcome)] for record in records)
+    code = max(EXIT_CODES[Outcome(record.outcome)] for record in records)
+    if written is not None and code == 0:
+        written.require_whole()
+    return code
 
 
 def _exporter(output: str | None, plan: Plan, store: Store, many: bool) -> Exporter | None:
@@ -107,31 +116,58 @@ def _secrets(given: list[str]) -> dict[str, bytes]:
             raise Rejected(f"--secret {name}: {path} cannot be read: {error.strerror}") from error
         if len(found[name]) > _LARGEST_SECRET:
             raise Rejected(f"--secret {name}: {path} has more than 1 MiB", hint="a secret is a key or a password")
+        if len(found[name].strip()) < SHORTEST_SECRET:
+            raise Rejected(
+                f"--secret {name}: {path} has fewer than {SHORTEST_SECRET} bytes, too few to be hidden in a log",
+                hint="a value that short is no secret: give it as a parameter",
+            )
     return found
 
 
+def _require_used(secrets: dict[str, bytes], plans: list[Plan]) -> None:
+    """A secret that no step asks for was meant to have another name."""
+    asked = {name for plan in plans for action in plan.actions for name in action.step.secrets}
+    for name in secrets:
+        if name not in asked:
+            known = ", ".join(sorted(asked)) or "none"
+            raise Rejected(f"--secret {name}: no step asks for it", hint=f"secrets that steps ask for: {known}")
+
+
 class _Events:
-    """The events also as JSON lines in a file."""
+    """The events also as JSON lines in a file. What goes wrong with the file never stops the build; it is told after."""
 
     def __init__(self, path: str, console: Console) -> None:
         self._path = path
         self._console = console
+        self._trouble = ""
 
     def __enter__(self) -> _Events:
         try:
-            self._file = sys.stdout.buffer if self._path == "-" else open(self._path, "wb")
+            self._file = sys.stdout.buffer if self._path == "-" else open(self._path, "wb", buffering=0)
         except OSError as error:
             raise Rejected(f"--events {self._path} cannot be written: {error.strerror}") from error
         return self
 
     def __call__(self, event: events.AnyEvent) -> None:
-        self._file.write(events.encode(event))
-        self._file.flush()
+        if not self._trouble:
+            try:
+                self._file.write(events.encode(event))
+                self._file.flush()
+            except OSError as error:
+                self._trouble = error.strerror or str(error)
         self._console(event)
 
     def __exit__(self, *_error: object) -> None:
         if self._path != "-":
             self._file.close()
+
+    def require_whole(self) -> None:
+        """Broken when not every event could be written."""
+        if self._trouble:
+            raise Broken(
+                f"--events {self._path} could not be written to the end: {self._trouble}",
+                hint="the events are also beside the record; choose a file with room, or a reader that stays",
+            )
 
 
 def _settle(store: Store, ids: str, records: list[Record]) -> None:

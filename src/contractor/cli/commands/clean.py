@@ -10,8 +10,9 @@ from contractor.build.removal import removal
 from contractor.cli import config
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, talk
-from contractor.cli.text import count, human_size
+from contractor.cli.text import human_size
 from contractor.core.errors import Broken, Rejected
+from contractor.core.words import count
 from contractor.store.layout import Store
 from contractor.store.live import is_live
 from contractor.store.records import Records

@@ -8,8 +8,9 @@ from contractor.build.removal import removal
 from contractor.cli import config
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk
-from contractor.cli.text import count, human_size, sanitize, table
+from contractor.cli.text import human_size, sanitize, table
 from contractor.core.errors import Broken, Rejected
+from contractor.core.words import count
 from contractor.spec.quantities import parse_size
 from contractor.store.gc import Policy, Report, Tools, collect
 

@@ -11,7 +11,8 @@ from contractor.cli import config
 from contractor.cli.commands.list import DIED, state_of
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import limits_text, put, put_json, when
-from contractor.cli.text import clean_lines, count, duration, human_size, sanitize, table
+from contractor.cli.text import clean_lines, duration, human_size, sanitize, table
+from contractor.core.words import count
 from contractor.spec.model import Limits
 from contractor.store.layout import Store
 from contractor.store.records import Record, Records, StepRecord
