@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
 
 from contractor.build.network import Door
@@ -33,7 +32,7 @@ def run_aside(
         if len(output) > _OUTPUT_MAX:
             raise OutOfLimits(f"{argv[0]} wrote more than {_OUTPUT_MAX} bytes", hint="is that the right repository?")
 
-    name = f"aside-{os.getpid()}-{secrets.token_hex(4)}"
+    name = f"aside-{os.getpid()}-{os.urandom(4).hex()}"
     with in_use(store, name):
         place = Place(store, Results(store, sandbox.ids), sandbox, store.path("work", name, "place"))
         try:

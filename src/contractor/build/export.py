@@ -13,7 +13,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
@@ -135,7 +134,7 @@ def _stored(store: Store, artifact: ArtifactInfo) -> Iterator[int]:
 @contextlib.contextmanager
 def _appearing(folder: str, name: str) -> Iterator[str]:
     """A temporary path that becomes folder/name when the block ends well, in place of a file or folder there."""
-    temporary = f"{folder}/.{name}.{secrets.token_hex(4)}"
+    temporary = f"{folder}/.{name}.{os.urandom(4).hex()}"
     old = f"{temporary}.old"
     try:
         yield temporary

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -118,9 +117,9 @@ class _Baits:
 
     def __init__(self, folder: str, store: str) -> None:
         self._file = f"{folder}/bait"
-        name = f"contractor-bait-{secrets.token_hex(8)}"
+        name = f"contractor-bait-{os.urandom(8).hex()}"
         self.values = {
-            "secret": secrets.token_hex(16),
+            "secret": os.urandom(16).hex(),
             "store": store,
             "home": os.path.expanduser("~"),
             "file": self._file,

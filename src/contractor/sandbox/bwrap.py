@@ -116,9 +116,7 @@ def start(inside: Inside, spec: SandboxSpec, output: int, on_listener: Callable[
     status_read, status_write = os.pipe()
     listener = socket.socketpair() if spec.network else None
     try:
-        program = seccomp.filter_program(
-            os.uname().machine, mounts=spec.trusted, chroot=spec.user == ROOT_ID, fake_owners=not inside.owners
-        )
+        program = _filter(inside, spec)
         filter_fd = _memory_file(program, fds)
         data = [_memory_file(mount.data, fds) for mount in spec.mounts if mount.kind == "file"]
         userns = inside.step_namespace(spec.user)
@@ -148,6 +146,16 @@ def start(inside: Inside, spec: SandboxSpec, output: int, on_listener: Callable[
         close_all([*fds, status_write])
         if listener is not None:
             listener[0].close()
+
+
+def _filter(inside: Inside, spec: SandboxSpec) -> bytes:
+    """The system-call filter for steps of this kind; made once."""
+    made: dict[tuple[bool, bool], bytes] = inside.state.setdefault("filters", {})
+    kind = (spec.trusted, spec.user == ROOT_ID)
+    if kind not in made:
+        machine = os.uname().machine
+        made[kind] = seccomp.filter_program(machine, mounts=kind[0], chroot=kind[1], fake_owners=not inside.owners)
+    return made[kind]
 
 
 def _memory_file(data: bytes, fds: list[int]) -> int:

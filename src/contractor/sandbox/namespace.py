@@ -17,7 +17,6 @@ import os
 import signal
 import socket
 import struct
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -160,7 +159,7 @@ def _child(maps: idmap.IdMaps, operations: Mapping[str, Operation], channel: Cha
         code = 0
     except BaseException:
         with contextlib.suppress(OSError):
-            os.write(2, traceback.format_exc().encode())
+            os.write(2, _trace())
     finally:
         os._exit(code)
 
@@ -181,11 +180,17 @@ def _serve(inside: Inside, operations: Mapping[str, Operation]) -> None:
         except OSError as error:
             answer = {"error": _from_os_error(request["operation"], error)}
         except Exception as error:
-            details = tuple(traceback.format_exc().splitlines()[-6:])
+            details = tuple(_trace().decode().splitlines()[-6:])
             answer = {"error": ("broken", f"{request['operation']} failed: {error!r}", details, "please report this")}
         finally:
             close_all(fds)
         inside.channel.send(answer)
+
+
+def _trace() -> bytes:
+    import traceback  # 2 ms, and only for what should not happen
+
+    return traceback.format_exc().encode()
 
 
 def _from_os_error(operation: str, error: OSError) -> tuple[str, str, tuple[str, ...], str]:
@@ -193,7 +198,7 @@ def _from_os_error(operation: str, error: OSError) -> tuple[str, str, tuple[str,
     hint = ""
     if error.errno in (28, 122):  # ENOSPC, EDQUOT
         hint = "the disk is full: free some space (`contractor gc` frees the store's) and build again"
-    details = tuple(traceback.format_exc().splitlines()[-6:])
+    details = tuple(_trace().decode().splitlines()[-6:])
     return ("broken", f"{operation}: {error.strerror or error}{where}", () if hint else details, hint)
 
 

@@ -44,7 +44,7 @@ def _make_devices() -> None:
     syscalls.mount("contractor", DEV, "tmpfs", syscalls.MS_NOSUID, b"mode=755,size=64k")
     for name in _DEVICES:
         os.close(os.open(f"{DEV}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-        syscalls.mount(f"/dev/{name}", f"{DEV}/{name}", "", syscalls.MS_BIND)
+        syscalls.bind(f"/dev/{name}", f"{DEV}/{name}", syscalls.MS_NOSUID)
     for name, target in _LINKS.items():
         os.symlink(target, f"{DEV}/{name}")
     os.mkdir(f"{DEV}/shm", 0o755)

@@ -5,6 +5,7 @@ Each function raises OSError with the call's name. Numbers of the new mount API 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 
@@ -20,6 +21,7 @@ MS_REMOUNT = 32
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
+MS_RELATIME = 0x200000
 MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
@@ -66,6 +68,13 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: bytes = 
     _check(call, f"mount {target}")
 
 
+def bind(source: str, target: str, flags: int = MS_NOSUID | MS_NODEV) -> None:
+    """Show a folder or file elsewhere, with these flags where the kernel allows (a parent namespace may forbid it)."""
+    mount(source, target, "", MS_BIND)
+    with contextlib.suppress(OSError):
+        mount("none", target, "", MS_REMOUNT | MS_BIND | MS_RELATIME | flags)
+
+
 def umount(target: str) -> None:
     _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"umount {target}")
 
@@ -102,7 +111,9 @@ def _overlay_by_fsopen(lowers: list[str], upper: str, work: str, target: str) ->
             _fsconfig(fd, _FSCONFIG_SET_STRING, b"upperdir", os.fsencode(upper))
             _fsconfig(fd, _FSCONFIG_SET_STRING, b"workdir", os.fsencode(work))
         _fsconfig(fd, _FSCONFIG_CMD_CREATE, None, None)
-        tree = _check(_libc.syscall(ctypes.c_long(_SYS_FSMOUNT), fd, _FSMOUNT_CLOEXEC, 0), "fsmount overlay")
+        attributes = MS_NOSUID | MS_NODEV | (0 if upper else MS_RDONLY)  # bwrap need not add them: a call less a step
+        call = _libc.syscall(ctypes.c_long(_SYS_FSMOUNT), fd, _FSMOUNT_CLOEXEC, attributes)
+        tree = _check(call, "fsmount overlay")
     finally:
         os.close(fd)
     try:

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from contractor.core.errors import Broken, Unavailable
@@ -73,7 +72,7 @@ def _mark(store: str) -> str:
 
 def try_overlay(store: str, supervisor: Supervisor) -> str:
     """Mount one, remove a lower directory in it, and change an owner: empty when all of it works, else what did not."""
-    folder = f"{store}/work/probe-{secrets.token_hex(8)}"
+    folder = f"{store}/work/probe-{os.urandom(8).hex()}"
     os.mkdir(folder, 0o700)
     try:
         answer: str = supervisor.call("try-overlay", {"folder": folder})

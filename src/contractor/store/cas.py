@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,7 +56,7 @@ class Blobs:
         """A blob to write; without `commit` in the block, or with an exception, nothing of it stays."""
         with _telling("write a blob"):
             directory = _directory(self._root / "tmp")
-            path = directory / secrets.token_hex(16)
+            path = directory / os.urandom(16).hex()
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             yield BlobWriter(self, fd, path)
@@ -133,7 +132,7 @@ class Blobs:
 
     def _set_aside(self, digest: str) -> Path:
         with _telling(f"move blob {digest} aside"):
-            aside = _directory(self._root / "damaged") / f"{digest}{self._encoding.suffix}.{secrets.token_hex(4)}"
+            aside = _directory(self._root / "damaged") / f"{digest}{self._encoding.suffix}.{os.urandom(4).hex()}"
             os.rename(self.path(digest), aside)
         return aside
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -143,14 +142,14 @@ def _move_away(store: Store, choice: Choice) -> tuple[dict[str, list[str]], list
 
 def _move_layer(store: Store, thing: Thing) -> tuple[str, str]:
     folder, _, name = store.path(thing.path).rpartition("/")
-    away = f".gc-{secrets.token_hex(4)}-{name}"
+    away = f".gc-{os.urandom(4).hex()}-{name}"
     os.rename(f"{folder}/{name}", f"{folder}/{away}")
     return folder, away
 
 
 def _move_file(store: Store, thing: Thing) -> tuple[str, str]:
     """Into trash/; on a full disk, where that folder may not grow, away at once."""
-    name = f"{thing.name}-{secrets.token_hex(4)}"
+    name = f"{thing.name}-{os.urandom(4).hex()}"
     try:
         os.rename(store.path(thing.path), store.path("trash", name))
     except FileNotFoundError:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -94,7 +93,7 @@ class Records:
         """An id that nobody has; its folder exists when this returns."""
         while True:
             stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-            build = f"{stamp}-{name}-{secrets.token_hex(2)}"
+            build = f"{stamp}-{name}-{os.urandom(2).hex()}"
             try:
                 os.mkdir(self.folder(build), 0o700)
             except FileExistsError:

@@ -18,7 +18,6 @@ What a state keeps: type, mode, owner, mtime, user.* attributes (not user.overla
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -74,7 +73,7 @@ def info(state: State) -> StateInfo:
 @contextmanager
 def _appearing(target: Target) -> Iterator[int]:
     """A new file that gets the target's name when the block ends well, and is removed otherwise."""
-    temporary = f".{target.name}.{secrets.token_hex(8)}.tmp"
+    temporary = f".{target.name}.{os.urandom(8).hex()}.tmp"
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target.dir_fd)
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from typing import Any
@@ -120,7 +119,7 @@ def publish(made: str, layer: str) -> None:
     """
     with contextlib.suppress(FileNotFoundError):
         folder, name = os.path.split(layer)
-        os.rename(layer, f"{folder}/.{name}.{secrets.token_hex(4)}")
+        os.rename(layer, f"{folder}/.{name}.{os.urandom(4).hex()}")
     os.rename(made, layer)
 
 

@@ -30,7 +30,7 @@ def fresh_workspace(inside: Inside, work: str) -> None:
     os.mkdir(f"{work}/ws", 0o755)
     if inside.owners:
         os.chown(f"{work}/ws", BUILD_ID, BUILD_ID)
-    syscalls.mount(f"{work}/ws", WORKSPACE, "", syscalls.MS_BIND)
+    syscalls.bind(f"{work}/ws", WORKSPACE)
 
 
 def restore(inside: Inside, args: Args, _fds: list[int]) -> None:

@@ -6,7 +6,6 @@ An artifact that should hold a file and does not is a failure, whatever the step
 from __future__ import annotations
 
 import os
-import secrets
 
 from contractor.build.context import Made, StepContext
 from contractor.build.globs import select
@@ -20,7 +19,7 @@ def run(context: StepContext) -> Made:
     action = context.action.step.action
     assert isinstance(action, CreateArtifact)
     paths = None if action.files == ("**",) else _selected(context, action)
-    temporary = context.store.path("blobs", f".artifact-{secrets.token_hex(8)}")
+    temporary = context.store.path("blobs", f".artifact-{os.urandom(8).hex()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         args = {"paths": paths, "epoch": context.action.inputs["epoch"], "owners": context.action.inputs["owners"]}

@@ -134,7 +134,7 @@ def _require_used(secrets: dict[str, bytes], plans: list[Plan]) -> None:
 
 
 class _Events:
-    """The events also as JSON lines in a file. What goes wrong with the file never stops the build; it is told after."""
+    """The events also as JSON lines in a file. Trouble with the file never stops the build; it is told after."""
 
     def __init__(self, path: str, console: Console) -> None:
         self._path = path

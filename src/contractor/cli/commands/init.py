@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 
 from contractor.cli.options import Parser
@@ -63,7 +62,7 @@ def _names(folder: str) -> list[str]:
 
 
 def _write(path: str, text: str) -> None:
-    temporary = f"{path}.{secrets.token_hex(4)}"
+    temporary = f"{path}.{os.urandom(4).hex()}"
     try:
         with open(temporary, "x", encoding="utf-8") as file:
             file.write(text)
