@@ -16,6 +16,7 @@ from contractor.sandbox.hosttree import kernel_mounts, mounts
 from contractor.sandbox.spec import Caller, Exit, Mount, SandboxSpec
 from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.spec.model import Limits
+from contractor.spec.quantities import duration_text, size_text
 from contractor.store.layout import Store
 from contractor.store.results import FetchRecord
 
@@ -152,13 +153,20 @@ class StepContext:
 
 
 _LIMIT_NAMES = {
-    "time": ("ran longer than its limit of {0.time:g} seconds", "step"),
-    "memory": ("used more memory than its limit of {0.memory} bytes", "step"),
-    "disk": ("made the build use more disk than its limit of {0.disk} bytes", "build"),
-    "files": ("made the build hold more files than its limit of {0.files}", "build"),
-    "processes": ("reached its limit of {0.processes} processes", "step"),
-    "file-size": ("wrote a file larger than its limit of {0.file_size} bytes", "step"),
+    "time": ("ran longer than its limit of {time}", "step"),
+    "memory": ("used more memory than its limit of {memory}", "step"),
+    "disk": ("made the build use more disk than its limit of {disk}", "build"),
+    "files": ("made the build hold more files than its limit of {files}", "build"),
+    "processes": ("reached its limit of {processes} processes", "step"),
+    "file-size": ("wrote a file larger than its limit of {file_size}", "step"),
 }
+
+
+def _in_words(limits: Limits) -> dict[str, str]:
+    """The limits as a specification would write them."""
+    sizes = {name: size_text(getattr(limits, name)) for name in ("memory", "disk", "file_size")}
+    counts = {name: str(getattr(limits, name)) for name in ("files", "processes")}
+    return {"time": duration_text(limits.time), **sizes, **counts}
 
 
 def meaning(exit_: Exit, spec: SandboxSpec, name: str) -> ContractorError | None:
@@ -166,7 +174,7 @@ def meaning(exit_: Exit, spec: SandboxSpec, name: str) -> ContractorError | None
     if exit_.limit in _LIMIT_NAMES:
         text, whose = _LIMIT_NAMES[exit_.limit]
         return OutOfLimits(
-            f"the step {name!r} {text.format(spec.limits)}",
+            f"the step {name!r} {text.format(**_in_words(spec.limits))}",
             hint=f"raise `limits: {{{exit_.limit}: ...}}` of the {whose}, or find out why it needs that much",
         )
     if exit_.limit == "disk-full":

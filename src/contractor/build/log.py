@@ -58,7 +58,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
-        values = {part for secret in secrets for part in (secret, secret.strip(), *secret.splitlines())}
+        values = {part for secret in secrets for part in (secret.strip(b"\r\n"), secret.strip(), *secret.splitlines())}
         self._values = sorted((value for value in values if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
         self._any = re.compile(b"|".join(re.escape(value) for value in self._values)) if self._values else None
         self._held = b""

@@ -56,7 +56,8 @@ def _read(path: str) -> bytes:
             return file.read(_LARGEST_SPEC)
     except FileNotFoundError as error:
         raise Rejected(
-            f"there is no {path}", hint="`contractor init` writes a first specification for the project here"
+            f"there is no specification {path}",
+            hint="`contractor init` writes a first specification for the project here",
         ) from error
     except OSError as error:
         raise Rejected(f"{path} cannot be read: {error.strerror}") from error

@@ -174,7 +174,7 @@ class PlainConsole:
 
 
 class QuietConsole:
-    """Says nothing until a build fails."""
+    """Says nothing but warnings until a build fails."""
 
     def __init__(self, stream: TextIO, colour: bool, width: Callable[[], int]) -> None:
         self._terminal = stream.isatty()
@@ -188,6 +188,8 @@ class QuietConsole:
             return
         if isinstance(event, StepFetched) and event.verdict != "allowed":
             build.refusals.first(event)
+        if isinstance(event, Notice) and event.level == "warning":
+            self._paper.write(f"warning: {self._paper.clean(event.text)}\n")
         if isinstance(event, BuildFinished):
             self._builds.forget(build)
             if event.outcome is not Outcome.SUCCEEDED and not build.parent:

@@ -126,6 +126,8 @@ def run_inside(inside: Inside, args: dict[str, Any], fds: list[int], usage: Usag
         returned = os.waitstatus_to_exitcode(status)
     finally:
         process.close()
+    if limit == "time" and watch.most_processes >= spec.limits.processes - 1:
+        limit = "processes"  # it could not go on for want of them
     if not limit and code is not None and code != 0:
         limit = _limit_of(code, spec, watch)
     exit_ = Exit(

@@ -15,6 +15,7 @@ from contractor.spec.model import (
     Apt,
     Condition,
     CreateSystree,
+    Fetch,
     Limits,
     Pipeline,
     Shell,
@@ -213,6 +214,8 @@ def title(action: AnyAction) -> str:
         about = f"create-systree {action.base or action.artifact[:16]}"
     elif isinstance(action, UnpackArtifact):
         about = f"unpack-artifact {action.name or action.digest[:16]}"
+    elif isinstance(action, Fetch):
+        about = f"fetch {action.to or action.url.split('?')[0].rstrip('/').rpartition('/')[2]}"
     else:
         kind = kind_of(action)
         main = next(

@@ -6,7 +6,7 @@
     builds/<id>/events.jsonl   the events, but the output
     builds/<id>/diagnostics.tar.zst   after a failure, what the specification asked to keep
 
-An id is <UTC time>-<name>-<4 hex digits>: it sorts by time and two at once differ.
+An id is <UTC second>-<name>-<4 hex digits, the part of the second>: builds of a name sort by time.
 """
 
 from __future__ import annotations
@@ -92,8 +92,9 @@ class Records:
     def new_id(self, name: str) -> str:
         """An id that nobody has; its folder exists when this returns."""
         while True:
-            stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-            build = f"{stamp}-{name}-{os.urandom(2).hex()}"
+            second, part = divmod(time.time(), 1)
+            stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(second))
+            build = f"{stamp}-{name}-{int(part * 0x10000):04x}"
             try:
                 os.mkdir(self.folder(build), 0o700)
             except FileExistsError:

@@ -13,9 +13,9 @@ from contractor.build.prepare import make_plans
 from contractor.cli import config
 from contractor.cli.options import Parser, add_request, open_store, request_of
 from contractor.cli.output import limits_text, put, put_json
-from contractor.cli.text import sanitize, table
+from contractor.cli.text import clip, sanitize, table
 from contractor.core.errors import Broken, Rejected
-from contractor.plan.model import Plan, decode
+from contractor.plan.model import Action, Plan, decode
 from contractor.plan.planner import base_artifact
 from contractor.plan.reasons import Decision, Earlier, decide
 from contractor.sandbox.local import LocalSandbox, choose
@@ -29,6 +29,8 @@ from contractor.store.results import Results
 JSON_VERSION = 1
 _LOOK_BACK = 10  # builds of the same name that are compared with
 _KEY = 12  # characters of a key that people see
+_NAME = 44  # columns of a step's name
+_PLACES = {"bwrap on host tree": "host tree", "bwrap on systree": "systree"}  # the table's words, for a narrow screen
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -129,22 +131,27 @@ def steps(shown: Shown, indent: str = "") -> list[str]:
     for name, base in shown.bases.items():
         lines += [f"{indent}  base {name}, which must be built first (plan {base.plan.digest[:_KEY]})"]
         lines += steps(base, indent + "    ")
-    rows = [("", "step", "action", "place", "network", "key", "", "why")]
+    rows = [("", "step", "place", "network", "key", "", "why")]
     for number, (action, decision) in enumerate(zip(shown.plan.actions, shown.decisions, strict=True), 1):
         cells = (
             str(number),
-            sanitize(action.step.name),
-            action.kind,
-            ACTIONS[action.kind].place,
+            clip(_titled(action), _NAME),
+            _PLACES.get(ACTIONS[action.kind].place, "contractor"),
             sanitize(", ".join(action.hosts)) or "none",
             action.key[:_KEY],
             "will run" if decision.runs else "cached",
-            sanitize(decision.reason),
+            sanitize(decision.reason.replace("made by ", "by ")),
         )
         rows.append(cells)
     lines += [f"{indent}  {line}" for line in table(rows, right=(0,))]
     lines += [f"{indent}  left out: {sanitize(name)}: {sanitize(why)}" for name, why in shown.plan.skipped]
     return lines
+
+
+def _titled(action: Action) -> str:
+    """A step's name, and its action where the name does not begin with it."""
+    name = sanitize(action.step.name)
+    return name if name.split(" ")[0] == action.kind else f"{name} ({action.kind})"
 
 
 def as_json(shown: Shown) -> dict[str, Any]:

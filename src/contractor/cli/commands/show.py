@@ -52,7 +52,7 @@ def _head(record: Record, store: Store) -> list[str]:
         ("plan", record.plan),
         ("for", record.arch),
         ("epoch", f"{record.epoch} ({record.epoch_origin})"),
-        ("isolation", ("DEGRADED: " if record.degraded else "") + f"{record.tier}, memory limit by {record.memory}"),
+        ("isolation", ("DEGRADED: " if record.degraded else "") + f"{record.tier}, memory limit {record.memory}"),
         ("limits", limits_text(msgspec.convert(record.limits, Limits))),
     ]
     rows += [(f"parameter {name}", value) for name, value in record.parameters.items()]
