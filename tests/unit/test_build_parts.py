@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from contractor.build.globs import select
 from contractor.build.log import Log, Redactor
 from contractor.core.errors import OutOfLimits
-from hypothesis import given
-from hypothesis import strategies as st
 
 ENTRIES = sorted(
     [
