@@ -28,8 +28,9 @@ class Options(NamedTuple):
     """How a build is to be run; nothing here changes what it makes.
 
     secrets: values by name. fresh: run every step, whatever is stored; fresh_bases: make the bases anew, too. keep:
-    leave the workspace. folder: what the specification's paths are relative to. tick: called ten times a second while
-    a step runs. export: copies a finished build's artifacts out, and says where to.
+    leave the workspace. folder: what the specification's paths are relative to. tick: called before each step and ten
+    times a second while one runs; it may raise KeyboardInterrupt. export: copies a finished build's artifacts out, and
+    says where to.
     """
 
     folder: str = "."

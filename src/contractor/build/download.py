@@ -25,7 +25,13 @@ def fetched_blob(context: StepContext, url: str, sha256: str) -> Iterator[Binary
         with blobs.writer() as writer:
             limit = min(_LARGEST, context.limits.disk)
             proxy = context.options.upstream_proxy
-            done = download(url, writer.write, sha256=sha256, limit=limit, upstream=proxy, on_restart=writer.restart)
+            tick = context.options.tick or (lambda: None)
+
+            def write(data: bytes) -> None:
+                tick()
+                writer.write(data)
+
+            done = download(url, write, sha256=sha256, limit=limit, upstream=proxy, on_restart=writer.restart)
             context.fetched(as_record(done))
             writer.commit(sha256)
     with blobs.open(sha256) as blob:

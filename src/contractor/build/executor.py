@@ -82,6 +82,8 @@ class _Build:
 
     def step(self, index: int, action: Action) -> None:
         """Run an action, or find that it has run."""
+        if self.context.options.tick is not None:
+            self.context.options.tick()
         found = self._found(action)
         if found is not None:
             self.books.cached(index, found)

@@ -42,7 +42,7 @@ def parser() -> Parser:
 
 def run(argv: list[str]) -> int:
     args = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's or a CI's stop is a Ctrl-C
+    stop = _Stop()
     settings = config.load()
     store = open_store(args, settings)
     sandbox = choose(one_id=args.one_id)
@@ -65,6 +65,11 @@ def run(argv: list[str]) -> int:
         stack.callback(console.close)
         written = stack.enter_context(_Events(args.events, console)) if args.events else None
         emit = written or console
+
+        def tick() -> None:
+            stop.check()
+            console.tick(time.time())
+
         options = Options(
             folder=request.folder,
             fresh=args.fresh or args.fresh_bases,
@@ -72,7 +77,7 @@ def run(argv: list[str]) -> int:
             keep=args.keep,
             secrets=secrets,
             upstream_proxy=settings.proxy,
-            tick=lambda: console.tick(time.time()),
+            tick=tick,
         )
         for plan in plans:
             exporting = options._replace(export=_exporter(args.output, plan, store, len(plans) > 1))
@@ -84,6 +89,29 @@ def run(argv: list[str]) -> int:
     if written is not None and code == 0:
         written.require_whole()
     return code
+
+
+class _Stop:
+    """Ctrl-C, and a service manager's or a CI's stop: remembered, and raised where a build can be left.
+
+    A second one is raised wherever it comes.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: object) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def check(self) -> None:
+        """KeyboardInterrupt when somebody asked."""
+        if self._asked:
+            raise KeyboardInterrupt
 
 
 def _exporter(output: str | None, plan: Plan, store: Store, many: bool) -> Exporter | None:
