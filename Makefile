@@ -41,8 +41,8 @@ packages:
 test: $(VENV)/installed-for-tests check unit sandbox-tests acceptance
 
 check: $(VENV)/installed-for-tests
-	$(VENV)/bin/ruff check src tests bench
-	$(VENV)/bin/ruff format --check src tests bench
+	$(VENV)/bin/ruff check src tests bench docs
+	$(VENV)/bin/ruff format --check src tests bench docs
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
