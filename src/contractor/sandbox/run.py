@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -67,24 +68,35 @@ class _Pump:
         open_ = True
         result: Exit | None = None
         while result is None or open_:
-            try:
-                ready = dict(poll.poll(100 if result is None else 0))
-                if self.read in ready and not self._output():
-                    poll.unregister(self.read)
-                    open_ = False
-                if self.supervisor.channel.fileno() in ready:
-                    result = self._message()
-                    if result is not None:
-                        poll.unregister(self.supervisor.channel)
-                elif result is not None and not ready:
-                    break  # the step is over, its pipe is empty: whoever still holds it cannot write
-                if self.caller.tick is not None:
-                    self.caller.tick()
-            except (KeyboardInterrupt, ContractorError, OSError) as error:
-                self._kill(error)
+            ready = self._poll(poll, 100 if result is None else 0)
+            if self.read in ready and not self._output():
+                poll.unregister(self.read)
+                open_ = False
+            if self.supervisor.channel.fileno() in ready:
+                result = self._message()
+                if result is not None:
+                    poll.unregister(self.supervisor.channel)
+            elif result is not None and not ready:
+                break  # the step is over, its pipe is empty: whoever still holds it cannot write
+            if self.caller.tick is not None and self.stopped is None:
+                self._guarded(self.caller.tick)
         if self.stopped is not None:
             raise self.stopped
         return result
+
+    def _poll(self, poll: select.poll, milliseconds: int) -> dict[int, int]:
+        try:
+            return dict(poll.poll(milliseconds))
+        except KeyboardInterrupt as error:  # the second Ctrl-C, or the first where nobody catches it
+            self._kill(error)
+            return {}
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        """Call the caller's function; what it raises ends the step first, and is raised when the step is gone."""
+        try:
+            call()
+        except (KeyboardInterrupt, ContractorError, OSError) as error:
+            self._kill(error)
 
     def _kill(self, why: BaseException) -> None:
         if self.stopped is None:
@@ -95,7 +107,7 @@ class _Pump:
     def _output(self) -> bool:
         data = os.read(self.read, _READ)
         if data and self.stopped is None:
-            self.caller.on_output(data)
+            self._guarded(lambda: self.caller.on_output(data))
         return bool(data)
 
     def _message(self) -> Exit | None:
