@@ -35,8 +35,12 @@ class Store:
 
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
-        if not self.root.isprintable():  # it is written into records and messages
-            raise Rejected(f"the store's path {self.root!r} is not printable UTF-8", hint="choose another: --store DIR")
+        try:
+            self.root.encode()  # it is written into records and messages
+        except UnicodeEncodeError as error:
+            raise Rejected(
+                f"the store's path {self.root!r} is not UTF-8", hint="choose another: --store DIR"
+            ) from error
         self._open()
         self.blobs = Blobs(Path(self.root, "blobs"))
 

@@ -3,7 +3,7 @@ Feature: A bad specification is answered with every problem, its place and a hin
   Scenario: There is no specification
     When it is built
     Then the exit code is 2
-    And it says "there is no contractor.yaml"
+    And it says "there is no specification contractor.yaml"
     And it says "contractor init"
     And there is a hint and no traceback
 

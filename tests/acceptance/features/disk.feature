@@ -73,19 +73,19 @@ Feature: A disk that is full, in each phase
   Scenario: The disk gets full while the source is read
     Given a small system tree
     And a store on a disk of 160 MB
-    And a file "src/big" of 90 MB that cannot be made smaller
+    And a file "src/big" of 25 MB that cannot be made smaller
     And a specification:
       """
       source: {path: src}
       steps:
         - create-artifact: all
       """
-    And all but 75 MB of the disk are taken
+    And all but 20 MB of the disk are taken
     When it is built
     Then the exit code is 6
     And it says "No space left"
     And there is a hint and no traceback
     And no half-written file is left in the store
-    When the clutter is gone
+    When the disk has space again
     And it is built again
     Then the outcome is succeeded

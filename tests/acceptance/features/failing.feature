@@ -97,7 +97,7 @@ Feature: A step that fails says so, and the next build continues there
       """
     When it is built
     Then the outcome is out-of-limits
-    And it says "the step 'slow' ran longer than its limit of 1 seconds"
+    And it says "the step 'slow' ran longer than its limit of 1s"
 
   Scenario: A file that is too large, and a log that is too long
     Given a specification that begins with the base:
