@@ -10,8 +10,8 @@ from functools import cache
 from typing import Any
 
 import pytest
-from conftest import ROOT, Account, kinds
 
+from conftest import ROOT, Account, kinds
 from contractor.sandbox.attacks import ATTACKS, NETWORK, SHELL
 from contractor.sandbox.attacks import ROOT as ROOT_STEP
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from conftest import Account, processes
 
 HARD = """mkdir -p deep/locked/in; touch deep/locked/in/file; ln -s /etc/passwd link; mkfifo pipe

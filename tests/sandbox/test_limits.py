@@ -6,6 +6,7 @@ import base64
 import time
 
 import pytest
+
 from conftest import Account, Done, processes
 
 EXCEEDED = {

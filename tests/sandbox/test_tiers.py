@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from conftest import Account
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="hiding programs and files takes root, in a mount namespace")
