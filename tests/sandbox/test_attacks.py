@@ -39,7 +39,7 @@ def reports(accounts: dict[str, Account]) -> Any:
 @pytest.mark.parametrize(("who", "attack", "step"), CASES)
 def test_attack_fails(reports: Any, who: str, attack: str, step: str) -> None:
     found = reports(who)[attack, step]
-    assert found["stopped"], found
+    assert found["stopped"], "\n".join(f"{name}: {value}" for name, value in found.items())
 
 
 def test_every_kind_of_step_is_attacked() -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from contractor.sandbox.memory import MemoryGroup
     from contractor.sandbox.namespace import Inside, Operation, Supervisor
 
+_ENDING = 2.0  # seconds that a pid 1 without children may take to end
 _PROGRAM = "/run/attacks"
 _PYTHON = "/usr/bin/python3"
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -294,12 +295,18 @@ class _Owners:
                         self.wrong = f"a process of the step has the {kind.lower()} {number} on the host"
 
     def left(self) -> str:
-        """Which process is still there after the step."""
-        for pid in _descendants(self._sandbox.pid):
-            fields = _status(pid)
-            if not fields.get("State", "Z").startswith("Z"):
-                return f"the process {fields.get('Name', pid)} is still there"
-        return ""
+        """Which process is still there after the step. A pid 1 may need a moment to take its mounts down."""
+        deadline = time.monotonic() + _ENDING
+        while True:
+            there = [fields for pid in _descendants(self._sandbox.pid) if _lives(fields := _status(pid))]
+            late = time.monotonic() > deadline
+            if not there or late or any(fields.get("Name") != "bwrap" for fields in there):
+                return f"the process {there[0].get('Name')} is still there" if there else ""
+            time.sleep(0.02)
+
+
+def _lives(fields: dict[str, str]) -> bool:
+    return not fields.get("State", "Z").startswith("Z")
 
 
 def _descendants(pid: int) -> list[int]:

@@ -96,13 +96,13 @@ def hidden_memory(_baits: Baits) -> str:
 
 def temporary(_baits: Baits) -> str:
     """What /tmp, /dev/shm and the others in memory hold."""
-    for folder in ("/tmp", "/dev/shm", "/run", "/var/tmp", "/build"):
+    for folder in ("/tmp", "/dev/shm", "/run", "/build"):  # /var/tmp is /tmp
         try:
             with open(f"{folder}/fill", "wb") as file:
                 for _ in range(40):
                     file.write(bytes(8 * _MIB))
                     file.flush()
-                    time.sleep(0.02)
+                    time.sleep(0.005)
         except OSError:
             continue
     return "the directories in memory are full"
