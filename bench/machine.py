@@ -25,6 +25,7 @@ class Machine:
             subprocess.run(["useradd", "--create-home", USER], check=True)
         self.home = Path(pwd.getpwnam(self.user).pw_dir)
         self.folder = Path(tempfile.mkdtemp(prefix="bench-", dir=self.home))
+        self.folder.chmod(0o755)  # mmdebstrap and sbuild walk through it with other ids
         self.own(self.folder)
         self.store = self.folder / "store"
         self.command = str(Path(sys.executable).parent / "contractor")
