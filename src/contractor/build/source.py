@@ -172,7 +172,7 @@ def read_source(folder: str, path: str, store: Store, leave: tuple[str, ...]) ->
 
 
 @contextlib.contextmanager
-def source_blob(context: StepContext, _path: str, digest: str) -> Iterator[BinaryIO]:
+def source_blob(context: StepContext, digest: str) -> Iterator[BinaryIO]:
     """The source's archive, as it was when the plan was made."""
     path = artifact_path(context.store, digest)
     try:

@@ -21,7 +21,7 @@ def run(context: StepContext) -> Made:
         with fetched_blob(context, action.url, action.sha256) as blob:
             done = context.place.call("unpack", args, [blob.fileno()])
     else:
-        with source_blob(context, action.path, context.action.inputs["source"]) as blob:
+        with source_blob(context, context.action.inputs["source"]) as blob:
             done = context.place.call("unpack", args, [blob.fileno()])
     context.say(f"{count(done['files'], 'file')}, sha256:{context.action.inputs['source']}")
     return Made()
