@@ -39,11 +39,3 @@ def chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
     """What `read` returns, up to CHUNK bytes at a time, until it returns nothing."""
     while data := read(CHUNK):
         yield data
-
-
-def of_stream(read: Callable[[int], bytes]) -> str:
-    """The sha256 of all that `read` returns."""
-    sha = hashlib.sha256()
-    for data in chunks(read):
-        sha.update(data)
-    return sha.hexdigest()
