@@ -30,7 +30,7 @@ class Options(NamedTuple):
     secrets: values by name. fresh: run every step, whatever is stored; fresh_bases: make the bases anew, too. keep:
     leave the workspace. folder: what the specification's paths are relative to. tick: called before each step and ten
     times a second while one runs; it may raise KeyboardInterrupt. export: copies a finished build's artifacts out, and
-    says where to.
+    says where to. packed: told when a base's last step has packed all of the workspace, which is free to be taken.
     """
 
     folder: str = "."
@@ -41,12 +41,14 @@ class Options(NamedTuple):
     upstream_proxy: str = ""
     tick: Callable[[], None] | None = None
     export: Exporter | None = None
+    packed: Callable[[Place, Action], None] | None = None
 
 
 class Made(NamedTuple):
-    """What a step left behind, besides the workspace and the tree."""
+    """What a step left behind, besides the workspace and the tree. whole: the artifact has all of the workspace."""
 
     artifact: ArtifactInfo | None = None
+    whole: bool = False
     exit: Exit | None = None
     packages: tuple[str, ...] = ()
 
@@ -60,6 +62,7 @@ class StepContext:
         self.log = log
         self.fetches: list[FetchRecord] = []
         self.exit: Exit | None = None
+        self.tree_made = False  # the step's system tree was left by the build of its base
 
     def begin(self, build: str, index: int, action: Action, emit: Emit) -> None:
         """Turn to a step."""
@@ -69,6 +72,7 @@ class StepContext:
         self.emit = emit
         self.fetches = []
         self.exit = None
+        self.tree_made = False
         self.redactor = Redactor(
             [self.options.secrets[name] for name in action.step.secrets if name in self.options.secrets]
         )

@@ -135,6 +135,8 @@ class _Build:
         )
         if stored or "workspace" not in writes or action.after != action.key:
             self.results.add(result)
+        if made.whole and context.options.packed and action is base_artifact(self.plan) is self.plan.actions[-1]:
+            context.options.packed(place, action)
         return result
 
     def _keep_workspace(self, action: Action) -> bool:
@@ -166,7 +168,12 @@ class _Build:
         ):
             if self.results.find(key) is not None and not fresh:
                 return
-            options = self.context.options._replace(fresh=fresh, keep=False, secrets={}, export=None)
+
+            def packed(place: Place, made: Action) -> None:
+                place.adopt_workspace(action.key, made.inputs["epoch"])
+                self.context.tree_made = True
+
+            options = self.context.options._replace(fresh=fresh, keep=False, secrets={}, export=None, packed=packed)
             record = execute(plan, self.store, self.sandbox, self.books.emit, options, parent=self.books.id)
             self.books.base(name, record.id)
             if record.outcome != "succeeded":

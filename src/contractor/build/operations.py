@@ -38,6 +38,7 @@ OPERATIONS: dict[str, Operation] = {
     "unmount-tree": tree.unmount_tree,
     "commit-layer": tree.commit_layer,
     "unpack-tree": tree.unpack_tree,
+    "adopt-workspace": tree.adopt_workspace,
     "exist-in-tree": tree.exist_in_tree,
     "packages": tree.packages,
 }

@@ -108,6 +108,11 @@ class Place:
         finally:
             os.close(fd)
 
+    def adopt_workspace(self, key: str, epoch: int) -> None:
+        """Make a layer of the workspace, of which an artifact has just been made: it need not be unpacked."""
+        self.call("adopt-workspace", {"layer": self._layer_path(key), "epoch": epoch})
+        self.workspace = ""
+
     def _layer_path(self, key: str) -> str:
         path = self._store.layer(self._sandbox.ids, key)
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)

@@ -49,6 +49,8 @@ class StepRecord(Value, frozen=True):
     secrets: tuple[str, ...] = ()  # names only
     message: str = ""
     made_by: str = ""  # for a cached step, the build that ran it
+    left: str = ""  # the state in store/states of the workspace as a step left it that did not succeed
+    tainted: str = ""  # why its result is not what its key says: somebody's shell changed what it read
 
 
 class Record(Value, frozen=True):
@@ -83,6 +85,8 @@ class Record(Value, frozen=True):
     hint: str = ""
     bases: dict[str, str] = {}  # base name -> the build that made it, when this one had to
     kept: str = ""  # where the workspace was kept
+    asked: tuple[str, ...] = ()  # what was asked for besides the plan, as options: ("--from", "3")
+    tainted: str = ""  # why some of its results are not what their keys say
 
 
 class Records:

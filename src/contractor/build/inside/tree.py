@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from contractor.build.inside.access import DIRECTORY, Opened
+from contractor.build.inside.workspace import fresh_workspace
 from contractor.core.errors import Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside
 from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.store import compress
+from contractor.store.normalise import normalise
 from contractor.store.unpack import UnpackOptions, unpack
 
 Args = dict[str, Any]
@@ -121,6 +123,19 @@ def publish(made: str, layer: str) -> None:
         folder, name = os.path.split(layer)
         os.rename(layer, f"{folder}/.{name}.{os.urandom(4).hex()}")
     os.rename(made, layer)
+
+
+def adopt_workspace(inside: Inside, args: Args, _fds: list[int]) -> None:
+    """Make a layer of the workspace itself, of which an archive has just been made with this epoch."""
+    work = inside.state["work"]
+    syscalls.umount(WORKSPACE)
+    with Opened(f"{work}/ws") as root:
+        normalise(root.number, args["epoch"])
+        if inside.owners:
+            os.chown(root.number, 0, 0)
+        os.chmod(root.number, 0o755)  # noqa: S103 - the root of a system tree
+    publish(f"{work}/ws", args["layer"])
+    fresh_workspace(inside, work)
 
 
 def unpack_tree(inside: Inside, args: Args, fds: list[int]) -> dict[str, int]:

@@ -47,7 +47,7 @@ def run(context: StepContext) -> Made:
         stored=stored,
         format=action.format,
     )
-    return Made(artifact=artifact)
+    return Made(artifact=artifact, whole=paths is None and not done["skipped"])
 
 
 def _selected(context: StepContext, action: CreateArtifact) -> list[bytes]:

@@ -1,4 +1,7 @@
-"""create-systree: an artifact as a new system tree: unpacked once as a layer, mounted ever after."""
+"""create-systree: an artifact as a new system tree: unpacked once as a layer, mounted ever after.
+
+A base that has just been made is not even unpacked: the workspace that it was packed from has become the layer.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ _LARGEST = 64 << 30  # bytes of an unpacked tree, when the build has no disk lim
 
 def run(context: StepContext) -> Made:
     digest = artifact_digest(context)
-    archive = artifact_path(context.store, digest)
-    context.place.unpack_layer(archive, context.action.key, context.limits.disk or _LARGEST)
+    if not context.tree_made:
+        archive = artifact_path(context.store, digest)
+        context.place.unpack_layer(archive, context.action.key, context.limits.disk or _LARGEST)
     context.say(f"system tree of sha256:{digest}")
     return Made()
