@@ -67,16 +67,26 @@ class Machine:
         self.own(path)
         return path
 
+    def chroot(self, name: str) -> Path:
+        """A file in the only folder where sbuild (of Debian 12) looks for its tarballs."""
+        folder = self.home / ".cache" / "sbuild"
+        self.run(["mkdir", "-p", str(folder)])
+        for path in (self.home, folder.parent, folder):
+            path.chmod(0o755)  # it reads it with other ids
+        return folder / name
+
     def record(self, store: Path | None = None) -> dict[str, Any]:
         """The newest record of the store."""
         newest = sorted((store or self.store).glob("builds/*/record.json"), key=lambda path: path.stat().st_mtime)[-1]
         found: dict[str, Any] = json.loads(newest.read_bytes())
         return found
 
-    def hyperfine(self, commands: list[str], runs: int = 20) -> list[float]:
-        """Median seconds of each command, run in turns' worth of warm-up by hyperfine."""
+    def hyperfine(self, commands: list[str], runs: int = 20, prepare: str = "") -> list[float]:
+        """Median seconds of each command, after three runs to warm up. prepare: run before each, and not timed."""
         out = self.folder / "hyperfine.json"
-        self.run(["hyperfine", "-N", "--warmup", "3", "--runs", str(runs), "--export-json", str(out), *commands])
+        before = ["--prepare", prepare] if prepare else []
+        options = ["-N", "--warmup", "3", "--runs", str(runs), *before, "--export-json", str(out)]
+        self.run(["hyperfine", *options, *commands])
         return [result["median"] for result in json.loads(out.read_bytes())["results"]]
 
     def remove(self) -> None:
