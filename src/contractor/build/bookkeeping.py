@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,10 +21,17 @@ from contractor.store.records import Record, Records, StepRecord
 from contractor.store.results import Result
 
 
+class Origin(NamedTuple):
+    """Why a build is: the build that needs it as a base, and what was asked for besides its plan."""
+
+    parent: str = ""
+    asked: tuple[str, ...] = ()
+
+
 class Bookkeeping:
     """One build's. `emit` also stores the events (but the output, which is in the log)."""
 
-    def __init__(self, plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, parent: str) -> None:
+    def __init__(self, plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, origin: Origin) -> None:
         self.plan = plan
         self.records = Records(store)
         self.id = self.records.new_id(plan.name)
@@ -40,7 +47,8 @@ class Bookkeeping:
         self._bases: dict[str, str] = {}
         self._failed_step = -1
         self._sandbox = sandbox
-        self.parent = parent
+        self.parent = origin.parent
+        self._asked = origin.asked
 
     def emit(self, event: events.AnyEvent) -> None:
         if not isinstance(event, events.StepOutput):
@@ -58,8 +66,7 @@ class Bookkeeping:
         os.write(self._uses, key.encode() + b"\n")
 
     def started(self) -> None:
-        with open(f"{self.folder}/plan.json", "wb") as file:
-            file.write(encode(self.plan))
+        self._write_plan()
         self._record = self._first_record()
         self.records.write(self._record)
         infos = tuple(
@@ -87,13 +94,14 @@ class Bookkeeping:
         self._steps[index] = msgspec.structs.replace(
             self._steps[index], outcome="cached", packages=result.packages, fetches=result.fetches, made_by=result.build
         )
-        self.emit(events.StepCached(at=time.time(), build=self.id, step=index, reason=f"made by {result.build}"))
+        reason = f"made by {result.build}"
+        self.emit(events.StepCached(at=time.time(), build=self.id, step=index, reason=reason, made_by=result.build))
         self._artifact(index, result)
 
     def step_started(self, index: int, log_start: int) -> None:
         now = time.time()
         self._steps[index] = msgspec.structs.replace(self._steps[index], started=now, log_start=log_start)
-        self.emit(events.StepStarted(at=now, build=self.id, step=index))
+        self.emit(events.StepStarted(at=now, build=self.id, step=index, log_start=log_start))
 
     def step_finished(self, index: int, context: StepContext, result: Result) -> None:
         self._end_step(index, context, result.seconds, Outcome.SUCCEEDED, "")
@@ -109,6 +117,30 @@ class Bookkeeping:
         else:
             outcome, message = Outcome.BROKEN, str(error)
         self._end_step(index, context, seconds, outcome, message)
+
+    def step_left(self, index: int) -> None:
+        """A shell was entered instead of the step, which has not run."""
+        self._steps[index] = _not_run(self.plan.actions[index])
+        self.emit(events.StepSkipped(at=time.time(), build=self.id, step=index, reason="a shell instead of it"))
+
+    def left(self, index: int, state: str) -> None:
+        """The workspace of a step that did not succeed is kept under this name."""
+        self._steps[index] = msgspec.structs.replace(self._steps[index], left=state)
+
+    def tainted(self, plan: Plan, reason: str) -> None:
+        """Somebody changed what the steps from here on read: their keys are others now."""
+        for index, (old, new) in enumerate(zip(self.plan.actions, plan.actions, strict=True)):
+            if old.key != new.key:
+                self._steps[index] = msgspec.structs.replace(self._steps[index], key=new.key, tainted=reason)
+        self.plan = plan
+        self._record = msgspec.structs.replace(self._record, tainted=self._record.tainted or reason)
+        self._write_plan()
+        self.notice(f"tainted: {reason}; what is made from here on is not found again", "warning")
+
+    def _write_plan(self) -> None:
+        with open(f"{self.folder}/plan.json.new", "wb") as file:
+            file.write(encode(self.plan))
+        os.rename(f"{self.folder}/plan.json.new", f"{self.folder}/plan.json")
 
     def _end_step(self, index: int, context: StepContext, seconds: float, outcome: Outcome, message: str) -> None:
         exit_ = context.exit
@@ -177,6 +209,7 @@ class Bookkeeping:
                 details=record.details,
                 hint=record.hint,
                 record=self.folder,
+                tainted=record.tainted,
             )
         )
         self._events.close()
@@ -185,11 +218,13 @@ class Bookkeeping:
         return record
 
     def _hint(self, error: ContractorError | None) -> str:
-        if error is None:
-            return ""
-        if error.hint or isinstance(error, Aborted):
-            return error.hint
-        return f"contractor log {self.id} --step {self._failed_step + 1}" if self._failed_step >= 0 else ""
+        if error is None or isinstance(error, Aborted):
+            return error.hint if error else ""
+        step = self._failed_step
+        hints = [error.hint] if error.hint else [f"contractor log {self.id} --step {step + 1}"] if step >= 0 else []
+        if step >= 0 and self._steps[step].left:
+            hints.append(f"contractor shell {self.id}  # in the sandbox of the step, as it was left")
+        return "\n".join(hints)
 
     def _first_record(self) -> Record:
         plan = self.plan
@@ -214,6 +249,7 @@ class Bookkeeping:
             host=host_facts(),
             spec=plan.file,
             parent=self.parent,
+            asked=self._asked,
             steps=tuple(self._steps),
         )
 

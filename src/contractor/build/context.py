@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from contractor.build.log import Log, Redactor
 from contractor.build.network import Door
@@ -20,6 +20,10 @@ from contractor.spec.quantities import duration_text, size_text
 from contractor.store.layout import Store
 from contractor.store.results import FetchRecord
 
+if TYPE_CHECKING:
+    from contractor.build.steer import Steering
+    from contractor.sandbox.terminal import Terminal
+
 Emit = Callable[[AnyEvent], None]
 Exporter = Callable[[tuple[ArtifactInfo, ...]], tuple[ArtifactInfo, ...]]
 
@@ -31,6 +35,7 @@ class Options(NamedTuple):
     leave the workspace. folder: what the specification's paths are relative to. tick: called before each step and ten
     times a second while one runs; it may raise KeyboardInterrupt. export: copies a finished build's artifacts out, and
     says where to. packed: told when a base's last step has packed all of the workspace, which is free to be taken.
+    steering: which part of the plan runs, and where a person gets a shell; None: all of it, and nowhere.
     """
 
     folder: str = "."
@@ -42,6 +47,7 @@ class Options(NamedTuple):
     tick: Callable[[], None] | None = None
     export: Exporter | None = None
     packed: Callable[[Place, Action], None] | None = None
+    steering: Steering | None = None
 
 
 class Made(NamedTuple):
@@ -62,6 +68,9 @@ class StepContext:
         self.log = log
         self.fetches: list[FetchRecord] = []
         self.exit: Exit | None = None
+        self.spec: SandboxSpec | None = None  # what the step ran, once it has
+        self.before: Callable[[SandboxSpec | None], None] | None = None  # told what is about to run
+        self.visited = False  # somebody had a shell before this step
         self.tree_made = False  # the step's system tree was left by the build of its base
 
     def begin(self, build: str, index: int, action: Action, emit: Emit) -> None:
@@ -72,6 +81,8 @@ class StepContext:
         self.emit = emit
         self.fetches = []
         self.exit = None
+        self.spec = None
+        self.visited = False
         self.tree_made = False
         self.redactor = Redactor(
             [self.options.secrets[name] for name in action.step.secrets if name in self.options.secrets]
@@ -116,6 +127,9 @@ class StepContext:
 
     def run(self, spec: SandboxSpec) -> Exit:
         """Run a command; raises what its end means. The exit is kept for the record either way."""
+        self.spec = spec
+        if self.before is not None:
+            self.before(spec)
         with Door(self.action.hosts, self.fetched, self.options.upstream_proxy) as door:
             self.exit = self.place.run(spec, Caller(self.output, door.open, self.options.tick))
         rest = self.redactor.rest()
@@ -125,6 +139,11 @@ class StepContext:
         if error := meaning(self.exit, spec, self.action.step.name):
             raise error
         return self.exit
+
+    def converse(self, spec: SandboxSpec, terminal: Terminal) -> Exit:
+        """Run a person's shell. What it fetches is in the ledger of the step; what it prints is in no log."""
+        with Door(self.action.hosts, self.fetched, self.options.upstream_proxy) as door:
+            return self.place.run(spec, Caller(self.output, door.open, self.options.tick, terminal))
 
     def tree_spec(self, argv: Sequence[str], env: Mapping[str, str], files: Mapping[str, bytes]) -> SandboxSpec:
         """A command of the build user in the read-only tree, with the workspace and nothing else to write to."""

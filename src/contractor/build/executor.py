@@ -6,17 +6,21 @@ before it, run it, keep what it left (state, layer, artifact), and only then mak
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from contextlib import ExitStack
 
 from contractor.build import steps
-from contractor.build.bookkeeping import Bookkeeping
+from contractor.build.bookkeeping import Bookkeeping, Origin
 from contractor.build.context import Emit, Made, Options, StepContext
 from contractor.build.diagnostics import keep_diagnostics
 from contractor.build.log import Log
 from contractor.build.place import Place
-from contractor.core.errors import Aborted, Broken, ContractorError, from_os_error
+from contractor.build.steer import Steering
+from contractor.build.visits import Ended, Visits
+from contractor.core import digest
+from contractor.core.errors import Aborted, Broken, ContractorError, Failed, OutOfLimits, Rejected, from_os_error
 from contractor.plan.model import Action, Plan
 from contractor.plan.planner import base_artifact
 from contractor.sandbox.local import LocalSandbox
@@ -36,7 +40,8 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
     parent: the build that needs this one as a base. Ctrl-C ends the step and gives an aborted build.
     """
     results = Results(store, sandbox.ids)
-    books = Bookkeeping(plan, store, sandbox, emit, parent)
+    asked = options.steering.words if options.steering is not None else ()
+    books = Bookkeeping(plan, store, sandbox, emit, Origin(parent, asked))
     with ExitStack() as stack:
         stack.enter_context(in_use(store, books.id))
         place = Place(store, results, sandbox, f"{store.root}/work/{books.id}/place")
@@ -46,8 +51,7 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
         books.started()
         try:
             _require_space(store)
-            for index, action in enumerate(plan.actions):
-                build.step(index, action)
+            build.steps()
             if options.export is not None:
                 books.exported(options.export)
             error: ContractorError | None = None
@@ -79,44 +83,65 @@ class _Build:
         self.books = books
         self.context = context
         self.results = Results(store, sandbox.ids)
+        self.steering = context.options.steering or Steering()
+        self.visits = Visits(plan, self.steering, context, books)
 
-    def step(self, index: int, action: Action) -> None:
+    def steps(self) -> None:
+        """Every action in its turn, as far as was asked."""
+        with contextlib.suppress(Ended):
+            for index in range(len(self.plan.actions)):
+                self._step(index)
+                self.visits.after(index)
+
+    def _step(self, index: int) -> None:
         """Run an action, or find that it has run."""
         if self.context.options.tick is not None:
             self.context.options.tick()
-        found = self._found(action)
+        action = self.visits.plan.actions[index]
+        found = self._found(index, action)
+        self.context.begin(self.books.id, index, action, self.books.emit)
         if found is not None:
             self.books.cached(index, found)
             return
-        self.context.begin(self.books.id, index, action, self.books.emit)
         self.books.step_started(index, self.context.log.size)
         began = time.monotonic()
         try:
             if isinstance(action.step.action, CreateSystree) and action.step.action.base:
                 self._ensure_base(action)
-            result = self._run(action, began)
+            result = self._run(began)
+        except Ended:
+            self.books.step_left(index)
+            raise
         except BaseException as error:
             self.books.step_failed(index, self.context, time.monotonic() - began, error)
+            if isinstance(error, Failed | Rejected | OutOfLimits):
+                self.books.left(index, self._keep_what_is_left())
+                self.visits.failed()
             raise
         self.books.step_finished(index, self.context, result)
 
-    def _found(self, action: Action) -> Result | None:
-        if self.context.options.fresh:
+    def _found(self, index: int, action: Action) -> Result | None:
+        steering = self.steering
+        if self.context.options.fresh or index in steering.anew or index in steering.breaks:
+            return None
+        if index == steering.instead:
             return None
         with self.store.using():
             self.books.use(action.key)
             return self.results.find(action.key)
 
-    def _run(self, action: Action, began: float) -> Result:
+    def _run(self, began: float) -> Result:
         """The action itself, and then what it left: stored first, found by its key only when all of it is there."""
-        context, place = self.context, self.context.place
+        context, place, action = self.context, self.context.place, self.context.action
         writes = ACTIONS[action.kind].writes
         touches = "workspace" in writes or "workspace" in ACTIONS[action.kind].reads
-        if touches and action.after:  # what ends empty need not begin with anything
+        if (touches and action.after) or self.steering.shells:  # what ends empty need not begin with anything
             place.at(action.before)
+        self.visits.begin(context.index)
         if "workspace" in writes:
             place.touched()
         made: Made = steps.run(context)
+        action = context.action  # under another key, if a shell changed what it read
         stored = "workspace" in writes and self._keep_workspace(action)
         result = Result(
             key=action.key,
@@ -151,6 +176,20 @@ class _Build:
         place.save(action.key, action.before)
         return True
 
+    def _keep_what_is_left(self) -> str:
+        """Keep the workspace as a step left it that did not succeed; the state's name, "" when there is none."""
+        place = self.context.place
+        full = self.context.exit is not None and self.context.exit.limit in ("disk", "files", "disk-full")
+        if self.books.parent or not place.started or place.workspace is not None or full:
+            return ""
+        name = digest.of_value({"left": self.books.id, "step": self.context.index})
+        try:
+            place.save(name, self.context.action.before)
+        except ContractorError as trouble:
+            self.books.notice(f"the workspace of the failed step could not be kept: {trouble.message}", "warning")
+            return ""
+        return name
+
     def _ensure_base(self, action: Action) -> None:
         """Build the base that a create-systree needs, unless its artifact is there; one build at a time."""
         assert isinstance(action.step.action, CreateSystree)
@@ -173,7 +212,9 @@ class _Build:
                 place.adopt_workspace(action.key, made.inputs["epoch"])
                 self.context.tree_made = True
 
-            options = self.context.options._replace(fresh=fresh, keep=False, secrets={}, export=None, packed=packed)
+            options = self.context.options._replace(
+                fresh=fresh, keep=False, secrets={}, export=None, packed=packed, steering=None
+            )
             record = execute(plan, self.store, self.sandbox, self.books.emit, options, parent=self.books.id)
             self.books.base(name, record.id)
             if record.outcome != "succeeded":

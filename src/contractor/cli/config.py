@@ -13,7 +13,7 @@ from contractor.core.values import Value
 
 class Settings(Value, frozen=True):
     """store: the store's folder. bases: the user's own bases. colour, live: what the terminal (stderr) can do.
-    ci: github, gitlab or empty. proxy: a proxy that the host itself needs for http."""
+    ci: github, gitlab or empty. proxy: a proxy that the host itself needs for http. terminal: its kind (TERM)."""
 
     store: str
     bases: str
@@ -21,6 +21,7 @@ class Settings(Value, frozen=True):
     live: bool
     ci: Literal["", "github", "gitlab"]
     proxy: str
+    terminal: str
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -42,4 +43,5 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         live=terminal and not ci,
         ci=ci,
         proxy=env.get("http_proxy") or "",
+        terminal=env.get("TERM") or "dumb",
     )

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 from contractor.core.events import AnyEvent
+
+if TYPE_CHECKING:
+    from contractor.cli.console_eta import History
 
 Mode = Literal["auto", "live", "plain", "quiet"]
 Ci = Literal["", "github", "gitlab"]
@@ -60,20 +63,28 @@ class Console:
 
 
 def make_console(
-    stream: TextIO, *, mode: Mode, colour: bool, ci: Ci, width: Callable[[], int], verbose: bool
+    stream: TextIO,
+    *,
+    mode: Mode,
+    colour: bool,
+    ci: Ci,
+    width: Callable[[], int],
+    verbose: bool,
+    history: History | None = None,
 ) -> Console:
     """The console for a stream; `auto` is live on a terminal outside CI, else plain.
 
-    width: the columns of the terminal now, 0 when unknown; asked again at each redraw.
+    width: the columns of the terminal now, 0 when unknown; asked again at each redraw. history: the likely seconds of a
+    build's steps; asked when one has run for a second.
     """
     if mode == "auto":
         mode = "live" if stream.isatty() and not ci else "plain"
     if mode == "live":
         from contractor.cli.console_live import LiveConsole
 
-        return Console(LiveConsole(stream, colour, width, verbose))
+        return Console(LiveConsole(stream, colour, width, verbose, history))
     from contractor.cli.console_plain import PlainConsole, QuietConsole
 
     if mode == "quiet":
         return Console(QuietConsole(stream, colour, width))
-    return Console(PlainConsole(stream, ci, verbose))
+    return Console(PlainConsole(stream, ci, verbose, history))

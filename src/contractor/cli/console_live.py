@@ -11,7 +11,9 @@ import os
 from collections.abc import Callable
 from typing import TextIO
 
+from contractor.cli.console_eta import PATIENCE, History
 from contractor.cli.console_rows import Rows
+from contractor.cli.console_shell import entered, left
 from contractor.cli.console_state import Builds, BuildState, Paper, usable, warning
 from contractor.cli.console_summary import summary
 from contractor.cli.text import human_size, sanitize
@@ -20,6 +22,8 @@ from contractor.core.events import (
     BuildFinished,
     BuildStarted,
     Notice,
+    ShellFinished,
+    ShellStarted,
     StepCached,
     StepFetched,
     StepFinished,
@@ -71,7 +75,14 @@ class Screen:
 class LiveConsole:
     """Draws on a terminal. Not thread-safe: `Console` holds the lock."""
 
-    def __init__(self, stream: TextIO, colour: bool, width: Callable[[], int], verbose: bool) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        colour: bool,
+        width: Callable[[], int],
+        verbose: bool,
+        history: History | None = None,
+    ) -> None:
         self._paper = Paper(stream, colour)
         self._screen = Screen(self._paper)
         self._rows = Rows(self._paper)
@@ -79,10 +90,12 @@ class LiveConsole:
         self._stream = stream
         self._width = width
         self._verbose = verbose
+        self._history = history
         self._build: BuildState | None = None  # the innermost one that runs
         self._cached: list[int] = []  # its cached steps that are not lines yet: they may fold into one
         self._clock = 0.0  # of the last event or tick
         self._drawn = 0.0
+        self._held: list[AnyEvent] | None = None  # while the terminal is a shell's: what waits for its end
 
     def handle(self, event: AnyEvent) -> None:
         """Shows one event: at once, but for output, which waits for the next `tick`."""
@@ -91,6 +104,8 @@ class LiveConsole:
             return
         self._clock = event.at
         columns = self._columns()
+        if self._of_shell(build, event, columns):
+            return
         if isinstance(event, Notice):
             self._say(self._rows.note(event.text, columns, warning=event.level == "warning"))
         elif build is None:
@@ -111,9 +126,11 @@ class LiveConsole:
 
     def tick(self, now: float) -> None:
         """Redraws the live region when its time has come; the clock may jump."""
-        if self._build is None or 0 <= now - self._drawn < _PERIOD:
+        if self._held is not None or self._build is None or 0 <= now - self._drawn < _PERIOD:
             return
         self._clock = self._drawn = now
+        if self._history and self._build.step >= 0 and now - self._build.since >= PATIENCE:
+            self._build.remember(self._history)
         self._screen.show([], self._region())
 
     def close(self) -> None:
@@ -122,6 +139,23 @@ class LiveConsole:
             self._screen.show(cached, [])
         self._build = None
         self._screen.leave()
+
+    def _of_shell(self, build: BuildState | None, event: AnyEvent, columns: int) -> bool:
+        """Give the terminal to a shell, hold what is to be said until it has ended; True when that was all."""
+        if isinstance(event, ShellStarted) and build:
+            self._screen.show([*self._take_cached(), *entered(self._paper, build, event, columns)], [])
+            self._screen.leave()
+            self._held = []
+        elif isinstance(event, ShellFinished):
+            waiting, self._held = self._held or [], None
+            self._screen.show(left(self._paper, event, columns), [])
+            for held in waiting:
+                self.handle(held)
+        elif self._held is not None:
+            self._held.append(event)
+        else:
+            return False
+        return True
 
     def _begin(self, build: BuildState, columns: int) -> None:
         if build.parent:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TextIO
 
+from contractor.cli.console_shell import entered, left
 from contractor.cli.console_state import Builds, BuildState, Paper, headline, title, usable, warning
 from contractor.cli.console_summary import summary
 from contractor.cli.console_tail import Lines
@@ -20,6 +21,8 @@ from contractor.core.events import (
     BuildFinished,
     BuildStarted,
     Notice,
+    ShellFinished,
+    ShellStarted,
     StepCached,
     StepFetched,
     StepFinished,
@@ -88,6 +91,11 @@ class PlainConsole:
             word = "done" if event.outcome is Outcome.SUCCEEDED else event.outcome.value
             made = f", {build.produced}" if build.produced else ""
             self._lines([f"{self._place(build, event.step)} {word} {duration(event.seconds)}{made}"])
+        elif isinstance(event, ShellStarted):
+            self._flush()
+            self._lines(entered(self._paper, build, event, 0))
+        elif isinstance(event, ShellFinished):
+            self._lines(left(self._paper, event, 0))
         elif isinstance(event, StepFetched) and event.verdict != "allowed":
             if build.refusals.first(event):
                 self._notice(warning(build, event), True)

@@ -62,11 +62,15 @@ class Rows:
         paper = self._paper
         frames = paper.mark("spin")
         mark = paper.style("cyan", frames[int(now * 10) % len(frames)])
-        lines = [self._step(build, build.step, mark, duration(now - build.since), columns=columns)]
+        times = running_times(now - build.since, build.likely(build.step))
+        lines = [self._step(build, build.step, mark, *times, columns=columns)]
+        left = time_left(build, now)
         margin = self._margin(build) + paper.mark("bar") + " "
-        for line in build.tail.lines(max(0, min(TAIL_LINES, height - 1)), blank=False):
+        for line in build.tail.lines(max(0, min(TAIL_LINES, height - 1 - bool(left))), blank=False):
             text = clip(paper.clean(line), columns - 1 - width_of(margin), self._more)
             lines.append(paper.style("dim", margin + text))
+        if left and height > 1:
+            lines.append(paper.style("dim", f"  {left}"))
         return lines
 
     def note(self, text: str, columns: int, *, warning: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from contractor.cli.console_tail import Tail
@@ -129,10 +130,27 @@ class BuildState:
         self.tail = Tail()
         self.produced = ""
         self.child: BuildState | None = None  # the base that was built last inside the running step
+        self.expected: Sequence[float | None] | None = None  # likely seconds of each step; None: nobody has asked yet
 
     def step_info(self, index: int) -> StepInfo | None:
         """The step as announced; None when a stream of events from elsewhere names one that is not there."""
         return self.info.steps[index] if 0 <= index < len(self.info.steps) else None
+
+    def remember(self, history: Callable[[BuildStarted], Sequence[float | None]]) -> None:
+        """Ask, once, how long the steps are likely to take: of this build and of those that it is a base of."""
+        build: BuildState | None = self
+        while build is not None and build.expected is None:
+            build.expected = history(build.info)
+            build = build.parent
+
+    def likely(self, index: int) -> float | None:
+        """The seconds that a step is likely to take, where that is known."""
+        expected = self.expected or ()
+        return expected[index] if 0 <= index < len(expected) else None
+
+    def later(self) -> list[float | None]:
+        """The same for each step after the running one."""
+        return [self.likely(index) for index in range(self.last + 1, len(self.info.steps))]
 
     def begin(self, event: StepStarted) -> None:
         self.step = self.last = event.step

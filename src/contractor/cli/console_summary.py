@@ -11,7 +11,7 @@ from contractor.core.words import count
 _LAST_LINES = 20
 _LINE = 500  # columns of one line of output here; the log has the rest
 
-_HEADLINES = {
+HEADLINES = {
     Outcome.FAILED: "failed",
     Outcome.REJECTED: "was rejected",
     Outcome.NOT_REPRODUCIBLE: "is not reproducible",
@@ -20,7 +20,7 @@ _HEADLINES = {
     Outcome.BROKEN: "broke",
     Outcome.ABORTED: "was aborted",
 }
-_TURNS = {
+TURNS = {
     Outcome.FAILED: "The command said no: the project has to change",
     Outcome.REJECTED: "The specification or an input has to change",
     Outcome.NOT_REPRODUCIBLE: "The same plan gave other bytes: the project has to change",
@@ -47,6 +47,8 @@ def _success(build: BuildState, event: BuildFinished, paper: Paper, width: int) 
     dot = f" {paper.mark('dot')} "
     steps = [f"{count(build.run, 'step')} run"] if build.run else []
     steps += [f"{build.cached} cached"] if build.cached else []
+    rest = len(build.info.steps) - build.run - build.cached
+    steps += [f"{rest} not run, as asked"] if rest > 0 else []
     name = paper.clean(build.info.name)
     lines = [
         paper.style("good", paper.mark("done"))
@@ -57,7 +59,16 @@ def _success(build: BuildState, event: BuildFinished, paper: Paper, width: int) 
     ]
     if event.artifacts:
         lines += ["", *_artifacts(event.artifacts, paper, width)]
-    return lines + _refused(build, paper, width)
+    return lines + _tainted(event, paper, width) + _refused(build, paper, width)
+
+
+def _tainted(event: BuildFinished, paper: Paper, width: int) -> list[str]:
+    """A warning that the results are not what the specification alone makes."""
+    if not event.tainted:
+        return []
+    text = f"Tainted: {paper.clean(event.tainted)}. Do not publish this; build again without the shell"
+    first, *rest = wrap(text, width - 3 if width else 0)
+    return ["", paper.style("yellow", "! ") + first, *("  " + line for line in rest)]
 
 
 def _artifacts(artifacts: tuple[ArtifactInfo, ...], paper: Paper, width: int) -> list[str]:
@@ -85,7 +96,7 @@ def _failure(build: BuildState, event: BuildFinished, paper: Paper, width: int) 
     name, style = paper.clean(build.info.name), "yellow" if event.outcome is Outcome.ABORTED else "bad"
     where = _place(build, event.step, paper)
     lines = [
-        paper.style(style, f"{paper.mark('failed')} {name} {_HEADLINES[event.outcome]}")
+        paper.style(style, f"{paper.mark('failed')} {name} {HEADLINES[event.outcome]}")
         + (f" in {where}" if where else "")
         + paper.style("dim", f", after {duration(event.seconds)}")
     ]
@@ -93,7 +104,7 @@ def _failure(build: BuildState, event: BuildFinished, paper: Paper, width: int) 
         for line in text.split("\n"):
             lines += ["  " + part for part in wrap(_short(line, paper), width - 2 if width else 0)]
     lines += _refused(build, paper, width)
-    lines += ["", *wrap(_TURNS[event.outcome], width)]
+    lines += ["", *wrap(TURNS[event.outcome], width)]
     record = event.record or build.info.record
     if record:
         lines.append(paper.style("dim", "record: ") + paper.clean(record))

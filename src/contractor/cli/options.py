@@ -35,10 +35,13 @@ def open_store(args: argparse.Namespace, settings: config.Settings) -> Store:
     return Store(args.store or settings.store)
 
 
-def add_request(parser: Parser) -> None:
+def add_request(parser: Parser, *, steps: bool = False) -> None:
+    """steps: `--only` may name a step as well as a part of the matrix (wish_of in steering.py takes it)."""
     parser.add_argument("spec", nargs="?", default="contractor.yaml", help="the specification, or its folder")
     parser.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
-    parser.add_argument("--only", action="append", default=[], metavar="KEY=VALUE", help="this part of the matrix")
+    what, text = ("KEY=VALUE|STEP", ", or this step, anew") if steps else ("KEY=VALUE", "")
+    parser.add_argument("--only", action="append", default=[], metavar=what, help=f"this part of the matrix{text}")
+    parser.set_defaults(steps=steps)
     parser.add_argument("--one-id", action="store_true", help="isolate with one id only: degraded, for comparison")
 
 
@@ -47,7 +50,7 @@ def request_of(args: argparse.Namespace, settings: config.Settings) -> Request:
     return Request(
         spec=os.path.normpath(spec),
         parameters=pairs(args.parameter, "-p"),
-        only=pairs(args.only, "--only"),
+        only=pairs([item for item in args.only if "=" in item or not args.steps], "--only"),
         base_folders=(Path(settings.bases),),
     )
 

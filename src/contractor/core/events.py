@@ -58,9 +58,18 @@ class BuildStarted(Event, frozen=True, tag="build-started"):
 class StepStarted(Event, frozen=True, tag="step-started"):
     step: int  # index in BuildStarted.steps
     reason: str = ""  # why it runs
+    log_start: int = 0  # where its part of the log begins, in bytes
 
 
 class StepCached(Event, frozen=True, tag="step-cached"):
+    step: int
+    reason: str = ""
+    made_by: str = ""  # the build that ran it, whose log has what it wrote
+
+
+class StepSkipped(Event, frozen=True, tag="step-skipped"):
+    """A step that had begun has not run, as was asked: there was a shell instead of it."""
+
     step: int
     reason: str = ""
 
@@ -83,6 +92,24 @@ class StepFetched(Event, frozen=True, tag="step-fetched"):
     size: int = 0
     sha256: str = ""
     reason: str = ""
+
+
+class ShellStarted(Event, frozen=True, tag="shell-started"):
+    """A person has a shell in the sandbox of a step; the terminal is theirs until it ends."""
+
+    step: int
+    why: str
+    leave: str  # what leaving it does
+    command: str = ""  # what the step runs, for a shell's command line; empty when it runs none
+    network: str = ""  # the hosts that can be reached, or "none"
+
+
+class ShellFinished(Event, frozen=True, tag="shell-finished"):
+    """changed: how many files of the workspace (and the tree, where it can be written) are not as they were."""
+
+    step: int
+    code: int
+    changed: int
 
 
 class StepFinished(Event, frozen=True, tag="step-finished"):
@@ -114,14 +141,18 @@ class BuildFinished(Event, frozen=True, tag="build-finished"):
     details: tuple[str, ...] = ()
     hint: str = ""
     record: str = ""
+    tainted: str = ""  # why some of what was made is not what its key says
 
 
 AnyEvent = (
     BuildStarted
     | StepStarted
     | StepCached
+    | StepSkipped
     | StepOutput
     | StepFetched
+    | ShellStarted
+    | ShellFinished
     | StepFinished
     | ArtifactStored
     | Notice

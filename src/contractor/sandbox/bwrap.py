@@ -19,6 +19,7 @@ from contractor.sandbox import process, seccomp, syscalls
 from contractor.sandbox.channel import close_all
 from contractor.sandbox.namespace import Inside, enter_empty_network
 from contractor.sandbox.spec import PROXY_ADDRESS, ROOT_ID, Mount, SandboxSpec
+from contractor.sandbox.terminal import take_terminal
 
 # What a package manager needs to install; and what a tool that makes a tree needs on top of it.
 _ROOT_CAPABILITIES = (
@@ -43,7 +44,7 @@ def bwrap_options(spec: SandboxSpec, userns: int, status: int, filter_fd: int, d
         "--unshare-cgroup",
         "--hostname", spec.hostname,
         "--die-with-parent",
-        "--new-session",
+        *([] if spec.terminal else ["--new-session"]),  # a terminal's session is made before bwrap
         "--json-status-fd", str(status),
         "--seccomp", str(filter_fd),
         "--cap-drop", "ALL",
@@ -124,6 +125,8 @@ def start(inside: Inside, spec: SandboxSpec, output: int, on_listener: Callable[
         args_fd = _memory_file(b"".join(os.fsencode(option) + b"\0" for option in options), fds)
 
         def prepare() -> None:
+            if spec.terminal:
+                take_terminal(0)
             if listener is not None:
                 _listen_in_own_network(listener[1])
             _limit(spec)
@@ -134,7 +137,9 @@ def start(inside: Inside, spec: SandboxSpec, output: int, on_listener: Callable[
 
         argv = [process.require_tool("bwrap", "bubblewrap"), "--args", str(args_fd), "--", *spec.argv]
         keep = [*fds, status_write, userns]
-        pid = process.start(argv, {}, output=output, keep=keep, prepare=prepare)
+        if spec.terminal and inside.owners:
+            os.fchown(output, spec.user, spec.user)
+        pid = process.start(argv, {}, output=output, keep=keep, prepare=prepare, interactive=spec.terminal)
         if listener is not None:
             listener[1].close()
             _pass_listener(listener[0], on_listener)

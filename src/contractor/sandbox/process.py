@@ -44,18 +44,19 @@ def start(
     output: int,
     keep: Sequence[int] = (),
     prepare: Callable[[], None] | None = None,
+    interactive: bool = False,
 ) -> int:
     """Fork and exec; returns the pid. Its standard input is empty, its output and error go to the descriptor `output`.
 
     keep: descriptors that it inherits under the same numbers; every other one is closed. prepare runs in the child
-    just before exec; when it raises, the child writes the error to its output and ends with 125.
+    just before exec; when it raises, the child writes the error to its output and ends with 125. interactive: output
+    is a terminal, which is its input too.
     """
     pid = os.fork()
     if pid:
         return pid
     try:
-        null = os.open("/dev/null", os.O_RDONLY)
-        os.dup2(null, 0)
+        os.dup2(output if interactive else os.open("/dev/null", os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
         if prepare is not None:

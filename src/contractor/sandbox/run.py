@@ -12,7 +12,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -36,22 +36,31 @@ def run(supervisor: Supervisor, spec: SandboxSpec, caller: Caller, group: Memory
 
     An exception out of the caller's functions (Ctrl-C among them) kills the step first, and is raised when it is gone.
     """
-    read, write = os.pipe()
-    with contextlib.suppress(OSError):
-        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
     group.limit(spec.limits.memory)
     kills = group.kills()
-    try:
+    with caller.terminal.lent() if caller.terminal is not None else _pipe() as (read, write):
         args = {"spec": msgspec.to_builtins(spec), "folder": folder, "watch_memory": group.kind == "watched"}
-        supervisor.send("run", args, [write])
-        os.close(write)
+        try:
+            supervisor.send("run", args, [write])
+        finally:
+            os.close(write)
         pump = _Pump(supervisor, caller, read)
         exit_ = pump.until_end()
-    finally:
-        os.close(read)
     if exit_.code and not exit_.limit and group.kills() > kills:
         return msgspec.structs.replace(exit_, limit="memory")
     return exit_
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[int, int]]:
+    """Both ends of a pipe; the block closes the second."""
+    read, write = os.pipe()
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    try:
+        yield read, write
+    finally:
+        os.close(read)
 
 
 class _Pump:
@@ -65,6 +74,9 @@ class _Pump:
         poll = select.poll()
         poll.register(self.read, select.POLLIN)
         poll.register(self.supervisor.channel, select.POLLIN)
+        terminal = self.caller.terminal
+        if terminal is not None:
+            poll.register(terminal.source, select.POLLIN)
         open_ = True
         result: Exit | None = None
         while result is None or open_:
@@ -78,8 +90,13 @@ class _Pump:
                     poll.unregister(self.supervisor.channel)
             elif result is not None and not ready:
                 break  # the step is over, its pipe is empty: whoever still holds it cannot write
+            if terminal is not None and terminal.source in ready and self.stopped is None:
+                self._guarded(terminal.keys)
             if self.caller.tick is not None and self.stopped is None:
                 self._guarded(self.caller.tick)
+            if terminal is not None and self.stopped is not None and terminal.source in ready:
+                poll.unregister(terminal.source)  # gone: it would be ready for ever
+                terminal = None
         if self.stopped is not None:
             raise self.stopped
         return result
@@ -105,9 +122,13 @@ class _Pump:
                 self.supervisor.channel.send({"kill": True})
 
     def _output(self) -> bool:
-        data = os.read(self.read, _READ)
+        try:
+            data = os.read(self.read, _READ)
+        except OSError:
+            data = b""  # a terminal says so when nobody has its other side any more
         if data and self.stopped is None:
-            self._guarded(lambda: self.caller.on_output(data))
+            show = self.caller.terminal.show if self.caller.terminal is not None else self.caller.on_output
+            self._guarded(lambda: show(data))
         return bool(data)
 
     def _message(self) -> Exit | None:

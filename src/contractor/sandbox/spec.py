@@ -14,6 +14,8 @@ ROOT_ID = 0
 if TYPE_CHECKING:
     import socket
 
+    from contractor.sandbox.terminal import Terminal
+
 PROXY_ADDRESS = ("127.0.0.1", 3128)  # inside a networked step; its other end is the recording proxy
 
 
@@ -41,6 +43,7 @@ class SandboxSpec(Value, frozen=True):
     network: bool = False  # True: a network of its own whose only door is the proxy's listener
     trusted: bool = False  # may mount inside its own namespaces: debootstrap, which makes a tree
     hostname: str = "contractor"
+    terminal: bool = False  # its input and output are a terminal of its own, which controls its session
 
 
 class Exit(Value, frozen=True):
@@ -70,14 +73,19 @@ class Tier(Value, frozen=True):
 
 
 class Caller:
-    """What the caller does while a step runs. on_output may raise OutOfLimits (the log's limit) to end the step."""
+    """What the caller does while a step runs. on_output may raise OutOfLimits (the log's limit) to end the step.
+
+    terminal: where the person sits, for a spec with a terminal; the output goes there and on_output is not called.
+    """
 
     def __init__(
         self,
         on_output: Callable[[bytes], None],
         on_listener: Callable[[socket.socket], None] | None = None,
         tick: Callable[[], None] | None = None,
+        terminal: Terminal | None = None,
     ) -> None:
         self.on_output = on_output
         self.on_listener = on_listener
         self.tick = tick
+        self.terminal = terminal

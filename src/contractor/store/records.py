@@ -15,6 +15,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -143,11 +144,15 @@ class Records:
     def find(self, text: str) -> str:
         """The build that is meant: an id or the beginning of one, a name (its newest), or "last".
 
-        Rejected when there is none, or when the beginning fits several (they are listed).
+        With ~N behind it, the Nth build before that one: of the same name, or of all that no other build asked for
+        when it is last~N. "~" is ~1. Rejected when there is none, or when the beginning fits several (they are listed).
         """
+        start, tilde, steps = text.rpartition("~")
+        if tilde:
+            return self._before(start, steps)
         ids = self.ids()
         if text in ("", "last"):
-            top = next((record.id for record in self.all() if not record.parent), None)
+            top = next(self._asked_for(), None)
             if top is None:
                 raise Rejected("there is no build yet", hint="`contractor build` makes one")
             return top
@@ -161,4 +166,31 @@ class Records:
             return fits[0]
         if fits:
             raise Rejected(f"{text} fits {len(fits)} builds", details=tuple(fits[:20]), hint="give more of the id")
-        raise Rejected(f"there is no build {text}", hint="`contractor list` shows the builds")
+        from contractor.store.collected import collected_builds  # only for the message
+
+        gone = [f"{build}: {when}" for build, when in collected_builds(self._store, text).items()]
+        any_more = " any more" if gone else ""
+        raise Rejected(
+            f"there is no build {text}{any_more}", details=tuple(gone[:20]), hint="`contractor list` shows the builds"
+        )
+
+    def _before(self, start: str, steps: str) -> str:
+        """The build so many steps before the one that `start` means."""
+        if steps and not (steps.isascii() and steps.isdigit() and len(steps) < 10):
+            raise Rejected(f"{start}~{steps}: a number of builds comes after ~", hint="for example last~1")
+        number = int(steps or 1)
+        if start in ("", "last"):
+            line = list(islice(self._asked_for(), number + 1))
+            whose = "builds"
+        else:
+            first = self.find(start)
+            line = [build for build in self.ids() if build[16:-5] == first[16:-5] and build <= first]
+            whose = f"builds of {first[16:-5]} up to {first}" if first == start else f"builds of {first[16:-5]}"
+        if len(line) <= number:
+            hint = "`contractor list -n 0` shows them" if line else "`contractor build` makes one"
+            raise Rejected(f"{start}~{steps}: there are only {len(line)} {whose}", hint=hint)
+        return line[number]
+
+    def _asked_for(self) -> Iterator[str]:
+        """Builds that somebody asked for, not those of bases that another build needed; newest first."""
+        return (record.id for record in self.all() if not record.parent)

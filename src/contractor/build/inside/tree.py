@@ -90,6 +90,13 @@ def _ids(content: bytes) -> set[bytes]:
     return {line.split(b":")[2] for line in content.splitlines() if line.count(b":") >= 2}
 
 
+def tree_changed(inside: Inside, _args: Args, _fds: list[int]) -> bool:
+    """Whether anything has been written into the mounted tree."""
+    if inside.state["mounted"] is None or not inside.state["mounted"][1]:
+        return False
+    return bool(os.listdir(f"{inside.state['work']}/upper-{inside.state['uppers']}"))
+
+
 def unmount_tree(inside: Inside, _args: Args, _fds: list[int]) -> None:
     if inside.state["mounted"] is not None:
         inside.state["mounted"] = None

@@ -54,6 +54,14 @@ def save(inside: Inside, args: Args, _fds: list[int]) -> dict[str, int]:
     return {"size": stored.size, "files": len(scan.entries)}
 
 
+def changed(inside: Inside, _args: Args, _fds: list[int]) -> list[bytes]:
+    """The paths of the workspace that are not as they were after the last restore or save, sorted."""
+    with Opened(f"{inside.state['work']}/ws") as ws:
+        now = states.scan(ws.number).entries
+    before = inside.state["scan"].entries
+    return sorted(path for path in {*before, *now} if path and before.get(path) != now.get(path))
+
+
 def empty(inside: Inside, args: Args, _fds: list[int]) -> None:
     """Remove everything from the workspace but `keep` (paths, and what is above them)."""
     keep = [os.fsencode(path) for path in args["keep"]]

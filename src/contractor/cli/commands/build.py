@@ -12,9 +12,11 @@ from contractor.build.context import Exporter, Options
 from contractor.build.executor import execute
 from contractor.build.log import SHORTEST_SECRET
 from contractor.build.prepare import make_plans
+from contractor.build.steer import steer
 from contractor.cli import config
 from contractor.cli.console import Console, make_console
 from contractor.cli.options import Parser, add_request, open_store, pairs, request_of
+from contractor.cli.steering import add_wish, opener, require_terminal, wish_of
 from contractor.core import events
 from contractor.core.errors import EXIT_CODES, Broken, Outcome, Rejected
 from contractor.plan.model import Plan
@@ -27,8 +29,9 @@ _LARGEST_SECRET = 1 << 20  # bytes
 
 def parser() -> Parser:
     made = Parser("build", "Build a specification in a sealed sandbox. A step that has run is not run again.")
-    add_request(made)
+    add_request(made, steps=True)
     made.add_argument("-o", "--output", metavar="DIR", help="copy the artifacts there, with a SHA256SUMS")
+    add_wish(made)
     made.add_argument("--keep", action="store_true", help="leave the workspace when the build has ended")
     made.add_argument("--fresh", action="store_true", help="run every step, whatever has been built before")
     made.add_argument("--fresh-bases", action="store_true", help="the same, and make the bases anew from their mirrors")
@@ -52,6 +55,10 @@ def run(argv: list[str]) -> int:
     secrets = _secrets(args.secret)
     plans = make_plans(request, store, sandbox)
     _require_used(secrets, plans)
+    wish = wish_of(args)
+    steering = [steer(plan, wish, opener(settings)) for plan in plans]
+    if any(part.shells for part in steering):
+        require_terminal()
     records: list[Record] = []
     with ExitStack() as stack:
         console = make_console(
@@ -79,8 +86,9 @@ def run(argv: list[str]) -> int:
             upstream_proxy=settings.proxy,
             tick=tick,
         )
-        for plan in plans:
-            exporting = options._replace(export=_exporter(args.output, plan, store, len(plans) > 1))
+        for plan, part in zip(plans, steering, strict=True):
+            export = _exporter(args.output, plan, store, len(plans) > 1)
+            exporting = options._replace(export=export, steering=part)
             records.append(execute(plan, store, sandbox, emit, exporting))
             if records[-1].outcome == Outcome.ABORTED.value:
                 break
@@ -99,7 +107,7 @@ class _Stop:
 
     def __init__(self) -> None:
         self._asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._ask)
 

@@ -1,0 +1,49 @@
+"""Earlier builds with their plans, as the store's records have them: what a plan is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from contractor.core.errors import Broken, Rejected
+from contractor.plan.model import Plan, decode
+from contractor.plan.reasons import Earlier
+from contractor.store.records import Records
+
+Tell = Callable[[str], None]
+
+
+def plan_of(records: Records, build: str) -> Plan:
+    """The plan of a build by its whole id. Rejected: it is not there; Broken: it cannot be read."""
+    try:
+        with open(f"{records.folder(build)}/plan.json", "rb") as file:
+            return decode(file.read())
+    except FileNotFoundError as error:
+        raise Rejected(
+            f"the plan of {build} is not there any more", hint="`contractor show` tells what its record knows"
+        ) from error
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Broken(f"the plan of {build} cannot be read: {error}", hint="another build has its own plan") from error
+
+
+def earlier_builds(
+    records: Records, name: str, matrix: Mapping[str, str], before: str = "", tell: Tell | None = None
+) -> Iterator[Earlier]:
+    """Builds of the same name and combination of the matrix, newest first; those before a build, where one is given.
+
+    A build without a readable record or plan is passed over; `tell` gets the reason.
+    """
+    for build in records.ids():
+        if build[16:-5] != name or (before and build >= before):
+            continue
+        try:
+            record = records.read(build)
+            if record.matrix != matrix:
+                continue
+            plan = plan_of(records, build)
+        except (Rejected, Broken) as error:
+            if tell is not None:
+                tell(f"{error.message}: it is not compared with")
+            continue
+        yield Earlier(build, plan, tuple(step.outcome for step in record.steps), record.started)

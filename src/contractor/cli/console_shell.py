@@ -1,0 +1,30 @@
+"""What a console says when a person gets a shell in a step's sandbox, and when they have left it."""
+
+from __future__ import annotations
+
+from contractor.cli.console_state import BuildState, Paper, title
+from contractor.cli.text import clip, sanitize
+from contractor.core.events import ShellFinished, ShellStarted
+from contractor.core.words import count
+
+_UNKNOWN = 500  # columns, where nobody tells
+
+
+def entered(paper: Paper, build: BuildState, event: ShellStarted, columns: int) -> list[str]:
+    """A heading, the command that the step runs and how to run it, the network, and how to leave."""
+    info = build.step_info(event.step)
+    name = f", {title(info)[0]}" if info else ""
+    rows = [("leave", sanitize(event.leave))]
+    if event.command:
+        rows = [("command", sanitize(event.command)), ("run it", "again"), *rows]
+    rows.insert(-1, ("network", sanitize(event.network)))
+    width = columns or _UNKNOWN
+    heading = paper.style("bold", clip(f"shell in the sandbox of step {event.step + 1}{name}", width))
+    lines = [heading, paper.style("dim", clip(f"  {sanitize(event.why)}", width))]
+    return ["", *lines, *(f"  {paper.style('cyan', f'{label:<8}')} {clip(text, width - 11)}" for label, text in rows)]
+
+
+def left(paper: Paper, event: ShellFinished, columns: int) -> list[str]:
+    """What came of it."""
+    what = f"{count(event.changed, 'file')} changed" if event.changed else "nothing changed"
+    return [paper.style("dim", clip(f"shell left, {what}", columns or _UNKNOWN)), ""]
