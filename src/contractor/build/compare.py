@@ -66,13 +66,14 @@ def compare_builds(a: Side, b: Side) -> BuildDiff:
     """What differs in b from a."""
     facts = tuple(_facts(a.record, b.record))
     steps = compare_steps(a, b)
-    packages, fetches = compare_packages(a, b, steps), compare_fetches(a, b)
+    packages, fetches = compare_packages(a, b, steps), compare_fetches(a, b, steps)
     outputs = tuple(_outputs(a.record, b.record))
     sections = [fact.section for fact in facts if fact.counts and not fact.same]
     sections += ["steps"] if any(step.how != "same" or step.moved for step in steps) else []
     sections += ["packages"] if packages else []
     sections += ["fetches"] if fetches else []
     sections += ["outputs"] if any(output.how != "same" for output in outputs) else []
+    network = not packages and not any(fetch.how == "changed" for fetch in fetches)
     same_inputs = [step.key for step in a.record.steps] == [step.key for step in b.record.steps]
     return BuildDiff(
         facts=facts,
@@ -82,7 +83,7 @@ def compare_builds(a: Side, b: Side) -> BuildDiff:
         timings=compare_timings(a, b, steps),
         outputs=outputs,
         same_inputs=same_inputs,
-        verdict=verdict(a.record, b.record, outputs, inputs=same_inputs, network=not packages and not fetches),
+        verdict=verdict(a.record, b.record, outputs, inputs=same_inputs, network=network),
         differs=tuple(dict.fromkeys(sections)),
         notes=tuple(_notes(a, b)),
     )

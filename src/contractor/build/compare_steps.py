@@ -9,10 +9,9 @@ from contractor.core.values import Value
 from contractor.plan.align import Known, align, inverse, moved
 from contractor.plan.causes import Explanation, PlanPair
 from contractor.plan.model import Plan
+from contractor.plan.reasons import FINISHED
 from contractor.store.records import Record, StepRecord
 from contractor.store.results import FetchRecord
-
-_FINISHED = ("succeeded", "cached")
 
 
 class Side(NamedTuple):
@@ -94,9 +93,10 @@ def steps(a: Side, b: Side) -> tuple[StepDiff, ...]:
         (float(position), _step(position, old, (olds, news), pair, position in away))
         for position, old in enumerate(to_old)
     ]
+    before = -1
     for old, position in enumerate(inverse(to_old, len(olds))):
+        before = max(before, position)
         if position < 0:
-            before = max((to_old.index(other) for other in range(old) if other in to_old), default=-1)
             gone = StepDiff(old + 1, 0, olds[old].name, olds[old].action, "removed", outcome_a=olds[old].outcome)
             found.append((before + 0.5, gone))
     return tuple(step for _place, step in sorted(found, key=lambda item: item[0]))
@@ -135,7 +135,7 @@ def packages(a: Side, b: Side, found: Iterable[StepDiff]) -> tuple[StepPackages,
         if not (step.a and step.b):
             continue
         old, new = a.record.steps[step.a - 1], b.record.steps[step.b - 1]
-        if old.outcome not in _FINISHED or new.outcome not in _FINISHED:
+        if old.outcome not in FINISHED or new.outcome not in FINISHED:
             continue
         olds, news = _versions(old.packages), _versions(new.packages)
         names = sorted({*olds, *news})
@@ -151,9 +151,14 @@ def _versions(items: Iterable[str]) -> dict[str, str]:
     return {name: version for name, _equals, version in (item.partition("=") for item in items)}
 
 
-def fetches(a: Side, b: Side) -> tuple[FetchChange, ...]:
-    """Requests of all steps, by method and URL; of repeated ones the last that was allowed."""
-    olds, news = _requests(a.record), _requests(b.record)
+def fetches(a: Side, b: Side, found: Iterable[StepDiff]) -> tuple[FetchChange, ...]:
+    """Requests by method and URL; of repeated ones the last that was allowed.
+
+    A step that one build has and did not reach says nothing, so it is left out in both.
+    """
+    told = [step for step in found if "not run" not in (step.outcome_a, step.outcome_b)]
+    olds = _requests(a.record.steps[step.a - 1] for step in told if step.a)
+    news = _requests(b.record.steps[step.b - 1] for step in told if step.b)
     made = []
     for method, url in sorted({*olds, *news}):
         old, new = olds.get((method, url)), news.get((method, url))
@@ -167,9 +172,9 @@ def fetches(a: Side, b: Side) -> tuple[FetchChange, ...]:
     return tuple(made)
 
 
-def _requests(record: Record) -> dict[tuple[str, str], FetchRecord]:
+def _requests(steps: Iterable[StepRecord]) -> dict[tuple[str, str], FetchRecord]:
     found: dict[tuple[str, str], FetchRecord] = {}
-    for step in record.steps:
+    for step in steps:
         for fetch in step.fetches:
             known = found.get((fetch.method, fetch.url))
             if known is None or fetch.verdict == "allowed" or known.verdict != "allowed":

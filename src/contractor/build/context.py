@@ -71,6 +71,7 @@ class StepContext:
         self.spec: SandboxSpec | None = None  # what the step ran, once it has
         self.before: Callable[[SandboxSpec | None], None] | None = None  # told what is about to run
         self.visited = False  # somebody had a shell before this step
+        self.paused = 0.0  # seconds that a shell took of the step's time
         self.tree_made = False  # the step's system tree was left by the build of its base
 
     def begin(self, build: str, index: int, action: Action, emit: Emit) -> None:
@@ -83,6 +84,7 @@ class StepContext:
         self.exit = None
         self.spec = None
         self.visited = False
+        self.paused = 0.0
         self.tree_made = False
         self.redactor = Redactor(
             [self.options.secrets[name] for name in action.step.secrets if name in self.options.secrets]
@@ -142,8 +144,11 @@ class StepContext:
 
     def converse(self, spec: SandboxSpec, terminal: Terminal) -> Exit:
         """Run a person's shell. What it fetches is in the ledger of the step; what it prints is in no log."""
+        began = time.monotonic()
         with Door(self.action.hosts, self.fetched, self.options.upstream_proxy) as door:
-            return self.place.run(spec, Caller(self.output, door.open, self.options.tick, terminal))
+            exit_ = self.place.run(spec, Caller(self.output, door.open, self.options.tick, terminal))
+        self.paused += time.monotonic() - began
+        return exit_
 
     def tree_spec(self, argv: Sequence[str], env: Mapping[str, str], files: Mapping[str, bytes]) -> SandboxSpec:
         """A command of the build user in the read-only tree, with the workspace and nothing else to write to."""

@@ -149,7 +149,7 @@ class _Build:
             name=action.step.name,
             build=self.books.id,
             finished=time.time(),
-            seconds=time.monotonic() - began,
+            seconds=time.monotonic() - began - context.paused,
             inputs=action.inputs,
             layer="tree" in writes,
             state=stored,

@@ -64,6 +64,12 @@ class Place:
             self.call("restore", {"chain": self._results.chain(key)})
             self.workspace = key
 
+    def at_left(self, state: str, before: str) -> None:
+        """Bring the workspace to what a step left that did not succeed: a state on top of the one before it."""
+        self._started()
+        self.workspace = None
+        self.call("restore", {"chain": [*self._results.chain(before), self._store.state(state)]})
+
     def touched(self) -> None:
         """The workspace is being changed: whatever fails from here on, it is in no state that has a name."""
         self.workspace = None

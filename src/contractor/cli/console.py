@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 from contractor.core.events import AnyEvent
 
 if TYPE_CHECKING:
-    from contractor.cli.console_eta import History
+    from contractor.cli.eta import History
 
 Mode = Literal["auto", "live", "plain", "quiet"]
 Ci = Literal["", "github", "gitlab"]
@@ -62,7 +62,7 @@ class Console:
                 self._renderer.close()
 
 
-def make_console(
+def make_console(  # noqa: PLR0913  # all but the stream are by name
     stream: TextIO,
     *,
     mode: Mode,

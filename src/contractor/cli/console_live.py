@@ -11,11 +11,11 @@ import os
 from collections.abc import Callable
 from typing import TextIO
 
-from contractor.cli.console_eta import PATIENCE, History
 from contractor.cli.console_rows import Rows
 from contractor.cli.console_shell import entered, left
 from contractor.cli.console_state import Builds, BuildState, Paper, usable, warning
 from contractor.cli.console_summary import summary
+from contractor.cli.eta import PATIENCE, History
 from contractor.cli.text import human_size, sanitize
 from contractor.core.events import (
     AnyEvent,
@@ -143,7 +143,9 @@ class LiveConsole:
     def _of_shell(self, build: BuildState | None, event: AnyEvent, columns: int) -> bool:
         """Give the terminal to a shell, hold what is to be said until it has ended; True when that was all."""
         if isinstance(event, ShellStarted) and build:
-            self._screen.show([*self._take_cached(), *entered(self._paper, build, event, columns)], [])
+            self._screen.show(
+                [*self._take_cached(), *entered(self._paper, build.name_of(event.step), event, columns)], []
+            )
             self._screen.leave()
             self._held = []
         elif isinstance(event, ShellFinished):

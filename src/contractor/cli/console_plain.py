@@ -13,6 +13,7 @@ from contractor.cli.console_shell import entered, left
 from contractor.cli.console_state import Builds, BuildState, Paper, headline, title, usable, warning
 from contractor.cli.console_summary import summary
 from contractor.cli.console_tail import Lines
+from contractor.cli.eta import PATIENCE, WORTH_SAYING, History, roughly
 from contractor.cli.text import duration, human_size, sanitize
 from contractor.core.errors import Outcome
 from contractor.core.events import (
@@ -34,11 +35,13 @@ from contractor.core.events import (
 class PlainConsole:
     """Writes lines. Not thread-safe: `Console` holds the lock."""
 
-    def __init__(self, stream: TextIO, ci: str, verbose: bool) -> None:
+    def __init__(self, stream: TextIO, ci: str, verbose: bool, history: History | None = None) -> None:
         self._paper = Paper(stream, colour=False)
         self._ci = ci
         self._verbose = verbose
         self._builds = Builds()
+        self._history = history
+        self._asked: BuildState | None = None  # the build whose running step has not been looked up in the history
         self._output = Lines()  # of the step that runs
         self._section = ""  # the fold that is open
         self._sections = 0
@@ -62,7 +65,15 @@ class PlainConsole:
             self._step(build, event)
 
     def tick(self, now: float) -> None:
-        """Nothing moves here."""
+        """When a step has run for a moment: once, how long it usually does, where that is long."""
+        build = self._asked
+        if build is None or self._history is None or now - build.since < PATIENCE:
+            return
+        self._asked = None
+        build.remember(self._history)
+        likely = build.likely(build.step)
+        if likely is not None and likely >= WORTH_SAYING:
+            self._lines([f"usually takes {roughly(likely)}"])
 
     def close(self) -> None:
         self._flush()
@@ -78,6 +89,8 @@ class PlainConsole:
             self._lines([f"plan {build.info.plan}"])
 
     def _step(self, build: BuildState, event: AnyEvent) -> None:
+        if isinstance(event, StepStarted | StepFinished):
+            self._asked = build if isinstance(event, StepStarted) else None
         if isinstance(event, StepStarted):
             self._flush()
             self._fold(self._heading(build, event.step))
@@ -93,7 +106,7 @@ class PlainConsole:
             self._lines([f"{self._place(build, event.step)} {word} {duration(event.seconds)}{made}"])
         elif isinstance(event, ShellStarted):
             self._flush()
-            self._lines(entered(self._paper, build, event, 0))
+            self._lines(entered(self._paper, build.name_of(event.step), event, 0))
         elif isinstance(event, ShellFinished):
             self._lines(left(self._paper, event, 0))
         elif isinstance(event, StepFetched) and event.verdict != "allowed":

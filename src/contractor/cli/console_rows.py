@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from contractor.cli.console_state import BuildState, Paper, headline, title
+from contractor.cli.eta import running_times, time_left
 from contractor.cli.text import clip, duration, pad, width_of, wrap
 from contractor.core.errors import Outcome
 from contractor.core.events import StepFinished
@@ -16,6 +17,7 @@ from contractor.core.events import StepFinished
 TAIL_LINES = 5
 _FOLD = 3  # so many cached steps in a row become one line
 _LONGEST = 1000  # columns of a notice, over several lines
+_NAME = 30  # columns that a long name keeps beside its time
 _WIDEST = 100  # a time further to the right is hard to bring together with its step
 
 
@@ -62,8 +64,8 @@ class Rows:
         paper = self._paper
         frames = paper.mark("spin")
         mark = paper.style("cyan", frames[int(now * 10) % len(frames)])
-        times = running_times(now - build.since, build.likely(build.step))
-        lines = [self._step(build, build.step, mark, *times, columns=columns)]
+        right = self._times(build, now, columns)
+        lines = [self._step(build, build.step, mark, right, columns=columns)]
         left = time_left(build, now)
         margin = self._margin(build) + paper.mark("bar") + " "
         for line in build.tail.lines(max(0, min(TAIL_LINES, height - 1 - bool(left))), blank=False):
@@ -83,6 +85,14 @@ class Rows:
         """A dim remark under a step."""
         margin = self._margin(build)
         return self._paper.style("dim", margin + clip(self._paper.clean(text), columns - 1 - len(margin), self._more))
+
+    def _times(self, build: BuildState, now: float, columns: int) -> str:
+        """How long the running step has run, and as much about how long it will as there is room for."""
+        info = build.step_info(build.step)
+        name = width_of(self._paper.clean(title(info)[0])) if info else 0
+        taken = len(self._margin(build)) + min(name, _NAME) + 2
+        times = running_times(now - build.since, build.likely(build.step))
+        return next((text for text in times if taken + len(text) <= self._room(columns)), times[-1])
 
     @property
     def _more(self) -> str:

@@ -152,6 +152,11 @@ class BuildState:
         """The same for each step after the running one."""
         return [self.likely(index) for index in range(self.last + 1, len(self.info.steps))]
 
+    def name_of(self, index: int) -> str:
+        """A step's name, as it came; "" when it is not there."""
+        info = self.step_info(index)
+        return info.name if info else ""
+
     def begin(self, event: StepStarted) -> None:
         self.step = self.last = event.step
         self.since = event.at

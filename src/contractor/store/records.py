@@ -125,11 +125,14 @@ class Records:
         """The record of a build by its whole id; Rejected when there is none."""
         try:
             with open(f"{self.folder(build)}/record.json", "rb") as file:
-                return msgspec.json.decode(file.read(), type=Record)
+                record = msgspec.json.decode(file.read(), type=Record)
         except FileNotFoundError as error:
             raise Rejected(f"there is no build {build}", hint="`contractor list` shows the builds") from error
         except msgspec.DecodeError as error:
             raise Broken(f"the record of {build} cannot be read: {error}") from error
+        if record.kept:  # in this store, which may have been elsewhere then
+            return msgspec.structs.replace(record, kept=self._store.path("work", build, "place", "ws"))
+        return record
 
     def ids(self) -> list[str]:
         """All builds, newest first."""

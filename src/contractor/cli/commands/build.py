@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from contextlib import ExitStack
 
 from contractor.build.context import Exporter, Options
 from contractor.build.executor import execute
-from contractor.build.log import SHORTEST_SECRET
 from contractor.build.prepare import make_plans
 from contractor.build.steer import steer
 from contractor.cli import config
 from contractor.cli.console import Console, make_console
-from contractor.cli.options import Parser, add_request, open_store, pairs, request_of
+from contractor.cli.eta import history_of
+from contractor.cli.options import Parser, add_request, open_store, request_of
+from contractor.cli.secrets import read_secrets
 from contractor.cli.steering import add_wish, opener, require_terminal, wish_of
+from contractor.cli.stop import Stop
 from contractor.core import events
 from contractor.core.errors import EXIT_CODES, Broken, Outcome, Rejected
 from contractor.plan.model import Plan
 from contractor.sandbox.local import choose
 from contractor.store.layout import Store
 from contractor.store.records import Record
-
-_LARGEST_SECRET = 1 << 20  # bytes
 
 
 def parser() -> Parser:
@@ -45,14 +44,14 @@ def parser() -> Parser:
 
 def run(argv: list[str]) -> int:
     args = parser().parse_args(argv)
-    stop = _Stop()
+    stop = Stop()
     settings = config.load()
     store = open_store(args, settings)
     sandbox = choose(one_id=args.one_id)
     request = request_of(args, settings)
     if args.output:
         request = request._replace(leave=(os.path.abspath(args.output),))
-    secrets = _secrets(args.secret)
+    secrets = read_secrets(args.secret)
     plans = make_plans(request, store, sandbox)
     _require_used(secrets, plans)
     wish = wish_of(args)
@@ -68,6 +67,7 @@ def run(argv: list[str]) -> int:
             ci=settings.ci,
             width=_width,
             verbose=args.verbose,
+            history=history_of(store),
         )
         stack.callback(console.close)
         written = stack.enter_context(_Events(args.events, console)) if args.events else None
@@ -99,29 +99,6 @@ def run(argv: list[str]) -> int:
     return code
 
 
-class _Stop:
-    """Ctrl-C, and a service manager's or a CI's stop: remembered, and raised where a build can be left.
-
-    A second one is raised wherever it comes.
-    """
-
-    def __init__(self) -> None:
-        self._asked = False
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._ask)
-
-    def _ask(self, _number: int, _frame: object) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-
-    def check(self) -> None:
-        """KeyboardInterrupt when somebody asked."""
-        if self._asked:
-            raise KeyboardInterrupt
-
-
 def _exporter(output: str | None, plan: Plan, store: Store, many: bool) -> Exporter | None:
     """What copies a finished build's artifacts to -o DIR."""
     if output is None:
@@ -140,24 +117,6 @@ def _width() -> int:
         return os.get_terminal_size(2).columns
     except OSError:
         return 80
-
-
-def _secrets(given: list[str]) -> dict[str, bytes]:
-    found = {}
-    for name, path in pairs(given, "--secret").items():
-        try:
-            with open(path, "rb") as file:
-                found[name] = file.read(_LARGEST_SECRET + 1)
-        except OSError as error:
-            raise Rejected(f"--secret {name}: {path} cannot be read: {error.strerror}") from error
-        if len(found[name]) > _LARGEST_SECRET:
-            raise Rejected(f"--secret {name}: {path} has more than 1 MiB", hint="a secret is a key or a password")
-        if len(found[name].strip()) < SHORTEST_SECRET:
-            raise Rejected(
-                f"--secret {name}: {path} has fewer than {SHORTEST_SECRET} bytes, too few to be hidden in a log",
-                hint="a value that short is no secret: give it as a parameter",
-            )
-    return found
 
 
 def _require_used(secrets: dict[str, bytes], plans: list[Plan]) -> None:
