@@ -18,6 +18,7 @@ from typing import Any
 from contractor.cli import main
 from contractor.core import errors, events
 from contractor.core.errors import EXIT_CODES, ContractorError, Outcome
+from contractor.core.fetch import Fetch
 from contractor.plan import environment
 from contractor.spec import keys, quantities, rules
 from contractor.spec.actions import ACTIONS, Action, Field
@@ -299,7 +300,7 @@ def record() -> Iterator[str]:
     )
     yield from ("```text", *_layout(records), "```", "")
     comments = {**_comments(records), **_comments(events), **_comments(results)}
-    for kind in (records.Record, records.StepRecord, results.FetchRecord, events.ArtifactInfo):
+    for kind in (records.Record, records.StepRecord, Fetch, events.ArtifactInfo):
         yield from (f"## {kind.__name__}", "")
         yield from _prose(_own_doc(kind))
         yield from _fields(kind, kind.__struct_fields__, comments)

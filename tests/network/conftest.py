@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from loopback import Answer, Origin, Proxy
 
-from contractor.network.ledger import Fetch
+from contractor.core.fetch import Fetch
 from contractor.network.proxy import RecordingProxy
 
 

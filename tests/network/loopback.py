@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from contractor.core.fetch import Fetch
 from contractor.network.dial import ProxyLimits
-from contractor.network.ledger import Fetch
 from contractor.network.proxy import RecordingProxy
 
 SHORT = ProxyLimits(lookup=0.3, connect=0.5, idle=0.4)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contractor.network.ledger import REDACTED, Fetch, redact
+from contractor.core.fetch import Fetch
+from contractor.network.ledger import REDACTED, redact
 
 SECRET = st.text(string.ascii_letters + string.digits, min_size=12, max_size=24).map(lambda text: "S3" + text)
 

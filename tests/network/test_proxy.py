@@ -13,8 +13,8 @@ import pytest
 from loopback import SHORT, response
 
 from contractor.core.errors import Broken, Rejected
+from contractor.core.fetch import Fetch
 from contractor.network.dial import ProxyLimits
-from contractor.network.ledger import Fetch
 from contractor.network.proxy import RecordingProxy
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from contractor.build.network import Door
+from contractor.build.network import Access, Door
 from contractor.build.place import Place
 from contractor.core.errors import OutOfLimits
 from contractor.plan.environment import PROXY
@@ -44,7 +44,7 @@ def run_aside(
                 limits=Limits(time=60.0),
                 network=bool(hosts),
             )
-            with Door(hosts, lambda _fetch: None) as door:
+            with Door(Access(hosts), lambda _fetch: None) as door:
                 exit_ = place.run(spec, Caller(collect, door.open))
         finally:
             place.close(keep=False, on_trouble=lambda _trouble: None)

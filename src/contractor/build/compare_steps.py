@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from contractor.core.fetch import Fetch
 from contractor.core.values import Value
 from contractor.plan.align import Known, align, inverse, moved
 from contractor.plan.causes import Explanation, PlanPair
 from contractor.plan.model import Plan
 from contractor.plan.reasons import FINISHED
 from contractor.store.records import Record, StepRecord
-from contractor.store.results import FetchRecord
 
 
 class Side(NamedTuple):
@@ -172,8 +172,8 @@ def fetches(a: Side, b: Side, found: Iterable[StepDiff]) -> tuple[FetchChange, .
     return tuple(made)
 
 
-def _requests(steps: Iterable[StepRecord]) -> dict[tuple[str, str], FetchRecord]:
-    found: dict[tuple[str, str], FetchRecord] = {}
+def _requests(steps: Iterable[StepRecord]) -> dict[tuple[str, str], Fetch]:
+    found: dict[tuple[str, str], Fetch] = {}
     for step in steps:
         for fetch in step.fetches:
             known = found.get((fetch.method, fetch.url))

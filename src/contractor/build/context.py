@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from contractor.build.log import Log, Redactor
-from contractor.build.network import Door
+from contractor.build.network import Access, Door
 from contractor.build.place import Place
 from contractor.core.errors import Broken, ContractorError, Failed, OutOfLimits
 from contractor.core.events import AnyEvent, ArtifactInfo, Notice, StepFetched, StepOutput
+from contractor.core.fetch import Fetch
 from contractor.plan.model import Action, Plan
 from contractor.sandbox.hosttree import kernel_mounts, mounts
 from contractor.sandbox.spec import Caller, Exit, Mount, SandboxSpec
@@ -18,7 +19,6 @@ from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.spec.model import Limits
 from contractor.spec.quantities import duration_text, size_text
 from contractor.store.layout import Store
-from contractor.store.results import FetchRecord
 
 if TYPE_CHECKING:
     from contractor.build.steer import Steering
@@ -66,7 +66,7 @@ class StepContext:
         self.plan = plan
         self.options = options
         self.log = log
-        self.fetches: list[FetchRecord] = []
+        self.fetches: list[Fetch] = []
         self.exit: Exit | None = None
         self.spec: SandboxSpec | None = None  # what the step ran, once it has
         self.before: Callable[[SandboxSpec | None], None] | None = None  # told what is about to run
@@ -109,7 +109,7 @@ class StepContext:
     def notice(self, text: str, level: str = "info") -> None:
         self.emit(Notice(at=time.time(), build=self.build, text=text, level=level, step=self.index))
 
-    def fetched(self, fetch: FetchRecord) -> None:
+    def fetched(self, fetch: Fetch) -> None:
         """A request passed the proxy or was refused; may be called from the proxy's thread."""
         self.fetches.append(fetch)
         self.emit(
@@ -132,7 +132,7 @@ class StepContext:
         self.spec = spec
         if self.before is not None:
             self.before(spec)
-        with Door(self.action.hosts, self.fetched, self.options.upstream_proxy) as door:
+        with Door(self.access, self.fetched) as door:
             self.exit = self.place.run(spec, Caller(self.output, door.open, self.options.tick))
         rest = self.redactor.rest()
         if rest:
@@ -142,10 +142,15 @@ class StepContext:
             raise error
         return self.exit
 
+    @property
+    def access(self) -> Access:
+        """The step's way to the network."""
+        return Access(self.action.hosts, self.options.upstream_proxy, self.store.captured, None)
+
     def converse(self, spec: SandboxSpec, terminal: Terminal) -> Exit:
         """Run a person's shell. What it fetches is in the ledger of the step; what it prints is in no log."""
         began = time.monotonic()
-        with Door(self.action.hosts, self.fetched, self.options.upstream_proxy) as door:
+        with Door(self.access, self.fetched) as door:
             exit_ = self.place.run(spec, Caller(self.output, door.open, self.options.tick, terminal))
         self.paused += time.monotonic() - began
         return exit_

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from contractor.build.context import StepContext
-from contractor.build.network import as_record
 
 _LARGEST = 16 << 30  # bytes of one download
 
@@ -32,7 +31,7 @@ def fetched_blob(context: StepContext, url: str, sha256: str) -> Iterator[Binary
                 writer.write(data)
 
             done = download(url, write, sha256=sha256, limit=limit, upstream=proxy, on_restart=writer.restart)
-            context.fetched(as_record(done))
+            context.fetched(done)
             writer.commit(sha256)
     with blobs.open(sha256) as blob:
         yield blob

@@ -86,7 +86,7 @@ def run_command(
     with _entered(scene, store, sandbox, options, lambda _event: None) as context:
         spec = (command_of(context) if scene.again else None) or beside(context)
         own = msgspec.structs.replace(spec, argv=tuple(argv))
-        with Door(context.action.hosts, context.fetched, options.upstream_proxy) as door:
+        with Door(context.access, context.fetched) as door:
             return context.place.run(own, Caller(show, door.open, options.tick)).code
 
 

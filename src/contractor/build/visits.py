@@ -9,7 +9,7 @@ import msgspec
 
 from contractor.core import digest
 from contractor.core.errors import Aborted
-from contractor.plan.rekey import rekey, shell_state
+from contractor.plan.rekey import Changed, rekey, shell_state
 from contractor.spec.actions import ACTIONS
 from contractor.store.results import Result, Results
 
@@ -115,7 +115,9 @@ class Visits:
                     before=action.before,
                 )
             )
-        salt = digest.of_value({"shell": context.build, "step": index}) if visit.tree else ""
-        self.plan = rekey(self.plan, index, workspace=state, salt=salt)
+        states = {action.before: state} if state is not None else {}
+        salt = digest.of_value({"shell": context.build, "step": index})
+        extra = {index: {"shell": salt}} if visit.tree else {}
+        self.plan = rekey(self.plan, Changed(states, extra=extra), index)
         context.action = self.plan.actions[index]
         self._books.tainted(self.plan, f"a shell changed the workspace or the tree before step {index + 1}")

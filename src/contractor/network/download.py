@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from contractor.core.errors import Broken, OutOfLimits, Rejected
-from contractor.network.ledger import Fetch, redact
+from contractor.core.fetch import Fetch
+from contractor.network.ledger import redact
 from contractor.network.location import Location, next_location, parse_location
 
 if TYPE_CHECKING:

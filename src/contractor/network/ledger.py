@@ -1,16 +1,8 @@
-"""What was fetched: one `Fetch` a request, and the one place where credentials are taken out of URLs.
-
-Imports nothing heavy: build records read and write fetches on machines that never start a proxy.
-"""
+"""The one place where credentials are taken out of the URLs that are written down."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal
-
-from contractor.core.values import Value
-
-Verdict = Literal["allowed", "refused", "failed"]
 
 REDACTED = "***"
 
@@ -24,26 +16,6 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _SECRET_VALUE = re.compile(r"(gh[opsur]_|github_pat_|glpat-|xox[a-z]-|AKIA|ASIA|eyJ)[A-Za-z0-9]|//[^/?#]*@")
-
-
-class Fetch(Value, frozen=True, kw_only=True):
-    """One request through the proxy, or one download.
-
-    url: redacted; `host:port` for CONNECT. status: the HTTP status that the client saw, 0 if none. size: body bytes
-    received. sent: body bytes sent to the server. sha256: of the body as it was received, empty for CONNECT and for
-    what was refused. at: seconds since the epoch when the request began. seconds: how long it took.
-    """
-
-    method: str
-    url: str
-    verdict: Verdict
-    status: int = 0
-    size: int = 0
-    sent: int = 0
-    sha256: str = ""
-    reason: str = ""
-    at: float
-    seconds: float
 
 
 def redact(url: str) -> str:

@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import Self
 
 from contractor.core.errors import Broken
+from contractor.core.fetch import Fetch
 from contractor.network.allow import AllowList
 from contractor.network.dial import Dialer, ProxyLimits, Resolver, parse_upstream, system_resolver
-from contractor.network.ledger import Fetch
+from contractor.network.shelf import Shelf
 from contractor.network.visit import Visit
 from contractor.network.wire import Wire
 
@@ -37,25 +38,28 @@ class RecordingProxy:
     listener: a listening TCP socket; the proxy closes it. allow: entries `host`, `host:port`, `*.domain`,
     `*.domain:port`; no entry, no access. on_fetch: called from the proxy's thread once a request, when it has ended; a
     transfer that is open when the context ends is recorded as failed. upstream: `http://[user:password@]host:port` of a
-    proxy that this machine must use, or "". resolver: replaces the system's name lookup.
+    proxy that this machine must use, or "". shelf: keeps the bodies of plain requests, or answers in
+    the servers' place. resolver: replaces the system's name lookup.
 
     Raises Rejected for an allow-list entry or an upstream that is none; on exit, Broken if it does not stop within two
     seconds or if `on_fetch` raised, because then the ledger is not complete.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a machine has, and what a step may
         self,
         listener: socket.socket,
         allow: tuple[str, ...],
         on_fetch: Callable[[Fetch], None],
         *,
         upstream: str = "",
+        shelf: Shelf | None = None,
         limits: ProxyLimits = ProxyLimits(),  # noqa: B008 - a frozen value
         resolver: Resolver = system_resolver,
     ) -> None:
         self._listener = listener
         self._on_fetch = on_fetch
         self._limits = limits
+        self._shelf = shelf
         self._dialer = Dialer(AllowList(allow), limits, parse_upstream(upstream), resolver)
         self._thread = threading.Thread(target=self._run, name="contractor proxy", daemon=True)
         self._ready = threading.Event()
@@ -141,7 +145,7 @@ class RecordingProxy:
     async def _visit(self, sock: socket.socket) -> None:
         client = Wire(sock, "the client", self._limits.idle)
         try:
-            await Visit(client, self._dialer, self._limits, self._record).run()
+            await Visit(client, self._dialer, self._limits, self._record, self._shelf).run()
         except Exception as failure:  # an error of ours must not end the proxy, and must not go unseen
             self._failure = self._failure or failure
             client.reset()

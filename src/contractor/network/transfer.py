@@ -6,13 +6,17 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from contractor.network.ledger import Fetch, Verdict, redact
+from contractor.core.fetch import Fetch, Verdict
+from contractor.network.ledger import redact
+from contractor.network.shelf import Sink
 
 
 class Transfer:
     """Counts and hashes a body; `finish` records it, and only the first call does."""
 
     def __init__(self, method: str, url: str, record: Callable[[Fetch], None]) -> None:
+        self.sink: Sink | None = None  # where the body is kept
+        self.headers: tuple[tuple[str, str], ...] = ()
         self.method = method
         self.status = 0
         self.size = 0
@@ -34,12 +38,17 @@ class Transfer:
         """A piece of the body, on its way to the client."""
         self.size += len(data)
         self._sha256.update(data)
+        if self.sink is not None:
+            self.sink.write(data)
 
     def finish(self, verdict: Verdict, reason: str = "", *, status: int | None = None) -> None:
         """Record how it ended."""
         if self._finished:
             return
         self._finished = True
+        kept = self.sink is not None and verdict == "allowed"
+        if self.sink is not None:
+            self.sink.commit(self._sha256.hexdigest()) if kept else self.sink.drop()
         self._record(
             Fetch(
                 method=self.method,
@@ -50,6 +59,8 @@ class Transfer:
                 sent=self.sent,
                 sha256=self._sha256.hexdigest() if self._hashed else "",
                 reason=reason,
+                kept=kept,
+                headers=self.headers,
                 at=self._at,
                 seconds=time.monotonic() - self._started,
             )

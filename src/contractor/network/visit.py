@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import h11
 
+from contractor.core.fetch import Fetch
 from contractor.network.dial import Dialer, ProxyLimits
-from contractor.network.ledger import Fetch
 from contractor.network.message import (
     Reply,
     Target,
@@ -25,14 +25,18 @@ from contractor.network.message import (
     parse_host_port,
     parse_target,
 )
+from contractor.network.shelf import KEPT_HEADERS, Answer, Shelf
 from contractor.network.transfer import Transfer
 from contractor.network.tunnel import join
 from contractor.network.wire import Declined, Lost, Wire
 
 _HEAD_CHUNK = 64 << 10
+_REPLAYED = 256 << 10  # bytes of a piece
+_KEPT = (200, 301, 302, 303, 307, 308, 404)  # statuses that are answers, and will be again
 _REASONS = {
     400: "Bad Request",
     403: "Forbidden",
+    404: "Not Found",
     408: "Request Timeout",
     431: "Request Header Fields Too Large",
     501: "Not Implemented",
@@ -44,7 +48,15 @@ _REASONS = {
 class Visit:
     """Serves the requests of one client, one after the other; keeps one server connection for the next request."""
 
-    def __init__(self, client: Wire, dialer: Dialer, limits: ProxyLimits, record: Callable[[Fetch], None]) -> None:
+    def __init__(
+        self,
+        client: Wire,
+        dialer: Dialer,
+        limits: ProxyLimits,
+        record: Callable[[Fetch], None],
+        shelf: Shelf | None = None,
+    ) -> None:
+        self._shelf = shelf
         self._client = client
         self._dialer = dialer
         self._limits = limits
@@ -80,9 +92,13 @@ class Visit:
             self._transfer = Transfer(method, url, self._record)
             check_framing(request)
             if request.method == b"CONNECT":
+                if self._shelf is not None and isinstance(why := self._shelf.find(method, url), str):
+                    raise Declined(403, why, refused=True)
                 await self._tunnel(url, self._transfer)
                 return False
             target = parse_target(url)
+            if self._shelf is not None and (found := self._shelf.find(method, target.url)) is not None:
+                return await self._answer(found, self._transfer)
             reply = await self._ask(target, request, self._transfer)
             return await self._pass_on(reply, self._transfer)
         except h11.RemoteProtocolError as error:
@@ -162,6 +178,13 @@ class Visit:
         headers = end_to_end(head)
         out = self._conn.send(h11.Response(status_code=head.status_code, headers=headers, reason=head.reason)) or b""
         transfer.begin_body(head.status_code)
+        if self._shelf is not None and transfer.method == "GET" and head.status_code in _KEPT:
+            transfer.sink = self._shelf.keep()
+            transfer.headers = tuple(
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in head.headers
+                if name.decode("latin-1") in KEPT_HEADERS
+            )
         while not reply.has_ended() and (piece := await reply.read()):
             transfer.add(piece)
             data = self._conn.send(h11.Data(data=piece)) or b""
@@ -177,6 +200,24 @@ class Visit:
         transfer.finish("allowed")
         if not reply.reusable:
             self._drop_kept()
+        return self._is_next_possible()
+
+    async def _answer(self, found: Answer | str, transfer: Transfer) -> bool:
+        """In a server's place; True if the client's connection can take another request."""
+        if isinstance(found, str):
+            raise Declined(404, found, refused=True)
+        with found.body:
+            headers = [(name, value) for name, value in found.headers]
+            headers.append(("Content-Length", str(found.size)))
+            out = self._conn.send(h11.Response(status_code=found.status, headers=headers)) or b""
+            transfer.begin_body(found.status)
+            self._answered = True
+            while transfer.method != "HEAD" and (piece := found.body.read(_REPLAYED)):
+                transfer.add(piece)
+                await self._client.send(out + (self._conn.send(h11.Data(data=piece)) or b""))
+                out = b""
+        await self._client.send(out + (self._conn.send(h11.EndOfMessage()) or b""))
+        transfer.finish("allowed", "from the store")
         return self._is_next_possible()
 
     def _is_next_possible(self) -> bool:

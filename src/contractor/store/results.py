@@ -15,22 +15,9 @@ import msgspec
 
 from contractor.core.errors import Broken
 from contractor.core.events import ArtifactInfo
+from contractor.core.fetch import Fetch
 from contractor.core.values import Value
 from contractor.store.layout import Store
-
-
-class FetchRecord(Value, frozen=True):
-    """A request that passed the proxy or was refused: see network/ledger.py."""
-
-    method: str
-    url: str
-    verdict: str
-    status: int = 0
-    size: int = 0
-    sha256: str = ""
-    reason: str = ""
-    at: float = 0.0
-    seconds: float = 0.0
 
 
 class Result(Value, frozen=True):
@@ -50,7 +37,7 @@ class Result(Value, frozen=True):
     state: bool = False
     before: str = ""  # the state that this one's delta is on top of
     artifact: ArtifactInfo | None = None
-    fetches: tuple[FetchRecord, ...] = ()
+    fetches: tuple[Fetch, ...] = ()
     packages: tuple[str, ...] = ()  # name=version, sorted: what the tree has after an apt or debootstrap action
 
 
