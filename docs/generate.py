@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from contractor.cli import main
+from contractor.cli import complete, complete_table, main
 from contractor.core import errors, events
 from contractor.core.errors import EXIT_CODES, ContractorError, Outcome
 from contractor.core.fetch import Fetch
@@ -43,13 +43,17 @@ def pages() -> dict[str, str]:
 
 
 def write() -> None:
-    """Write every page whose text changed."""
+    """Write every page whose text changed, and the table that shell completion reads."""
     REFERENCE.mkdir(exist_ok=True)
     for name, text in pages().items():
         path = REFERENCE / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             sys.stdout.write(f"wrote docs/reference/{name}\n")
+    table = complete_table.encode(complete_table.make_table(main.COMMANDS))
+    if not complete.TABLE.exists() or complete.TABLE.read_text(encoding="utf-8") != table:
+        complete.TABLE.write_text(table, encoding="utf-8")
+        sys.stdout.write("wrote the commands that completion knows\n")
 
 
 # --- actions ---------------------------------------------------------------------------------------------------------

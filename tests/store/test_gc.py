@@ -1,159 +1,21 @@
-"""gc: what a kept result names stays, what nobody names goes, and what a running build uses is never touched."""
+"""gc in a real store: what goes is gone, what nobody names goes, what a running build uses is never touched."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import time
 from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from gckit import TOOLS, add_build, age, failed_build, finished, key_of, live, put, run_gc
 
-from contractor.core.events import ArtifactInfo
-from contractor.store.gc import Policy, Report, Tools, collect
-from contractor.store.gc_choice import YOUNG, Choice, Survey, Thing, choose, closed, digests, names, needs
+from contractor.store.collected import collected_builds, when_collected
+from contractor.store.gc import Policy, Tools, collect
+from contractor.store.gc_policy import YOUNG
 from contractor.store.layout import Store, take_lock
-from contractor.store.remove import remove_tree, usage
-from contractor.store.results import Result, Results, artifact_path
-
-NOW = 1_700_000_000.0
-
-
-def key_of(text: object) -> str:
-    return hashlib.sha256(str(text).encode()).hexdigest()
-
-
-def make_result(key: str, **more) -> Result:
-    values = {"kind": "shell", "name": "s", "build": "b", "finished": NOW, "seconds": 1.0, "inputs": {}, **more}
-    return Result(key=key, **values)
-
-
-@st.composite
-def surveys(draw) -> Survey:
-    """Chains of results with states, layers and shared artifacts, some of it without any result."""
-    count = draw(st.integers(0, 12))
-    keys = [key_of(number) for number in range(count)]
-    pool = [key_of(f"blob{number}") for number in range(6)]
-    results, used = {}, {}
-    for number, key in enumerate(keys):
-        if draw(st.integers(0, 5)) == 0:
-            continue  # a state without a result
-        before = draw(st.sampled_from(["", *keys[:number]]))
-        tree = draw(st.sampled_from(["", *keys[:number]]))
-        digest = draw(st.sampled_from(["", *pool]))
-        results[key] = make_result(
-            key,
-            finished=NOW - draw(st.integers(0, 40)) * 86400.0,
-            inputs={"tree": tree, "source": draw(st.sampled_from(["", *pool]))},
-            before=before,
-            state=draw(st.booleans()),
-            layer=draw(st.booleans()),
-            artifact=ArtifactInfo(name="a", digest=digest, size=1, files=1, stored=1) if digest else None,
-        )
-        if draw(st.booleans()):
-            used[key] = NOW - draw(st.integers(0, 40)) * 86400.0
-    sizes = st.integers(0, 1000)
-    ages = st.sampled_from([0.0, YOUNG * 2])
-    return Survey(
-        now=NOW,
-        results=results,
-        used=used,
-        states=tuple(Thing(f"states/{key}", key, draw(sizes), NOW - draw(ages)) for key in keys),
-        layers=tuple(Thing(f"layers/x/{key}", key, draw(sizes), NOW - draw(ages)) for key in keys),
-        blobs=tuple(Thing(f"blobs/{name}", name, draw(sizes), NOW - draw(ages)) for name in pool),
-        live=frozenset(draw(st.lists(st.sampled_from([*keys, *pool]), max_size=4)) if keys else []),
-        recent={2: frozenset(draw(st.lists(st.sampled_from(keys), max_size=4)) if keys else [])},
-        other=draw(sizes),
-    )
-
-
-policies = st.builds(
-    Policy,
-    size=st.none() | st.integers(0, 8000),
-    keep_days=st.none() | st.integers(0, 30).map(float),
-    keep_builds=st.none() | st.just(2),
-)
-
-
-def kept_of(survey: Survey, choice: Choice) -> dict[str, Result]:
-    return {key: result for key, result in survey.results.items() if key not in choice.results}
-
-
-@given(surveys(), policies)
-def test_nothing_that_a_kept_result_names_goes(survey, policy):
-    choice = choose(survey, policy)
-    kept = kept_of(survey, choice)
-    gone = {thing.name for thing, _why in choice.things}
-    for key, result in kept.items():
-        assert key not in gone
-        assert not digests(result) & gone
-        for other in needs(result):
-            assert other not in gone
-            assert other in kept or other not in survey.results
-
-
-@given(surveys(), policies)
-def test_what_a_running_build_uses_stays_with_all_that_it_needs(survey, policy):
-    choice = choose(survey, policy)
-    assert not survey.live & {thing.name for thing, _why in choice.things}
-    assert closed(survey.live, survey.results) <= set(kept_of(survey, choice))
-
-
-@given(surveys(), policies)
-def test_the_sizes_add_up(survey, policy):
-    choice = choose(survey, policy)
-    everything = sum(thing.size for thing in (*survey.states, *survey.layers, *survey.blobs))
-    assert choice.kept + choice.freed == everything + survey.other
-    assert choice.kept_results + len(choice.results) == len(survey.results)
-
-
-@given(surveys())
-def test_without_a_limit_no_result_goes(survey):
-    choice = choose(survey, Policy())
-    assert choice.results == ()
-    named = {name for result in survey.results.values() for name in names(result)}
-    for thing in (*survey.states, *survey.layers, *survey.blobs):
-        old = thing.mtime <= survey.now - YOUNG
-        goes = old and thing.name not in named | survey.live
-        assert (thing in [item for item, _why in choice.things]) == goes
-
-
-@given(surveys(), st.integers(0, 8000))
-def test_a_size_is_reached_or_only_what_must_stay_is_left(survey, size):
-    choice = choose(survey, Policy(size=size))
-    if choice.kept > size:
-        assert set(kept_of(survey, choice)) == closed(survey.live, survey.results)
-
-
-def test_the_least_recently_used_goes_first_and_a_use_counts():
-    old, used, new = key_of("old"), key_of("used"), key_of("new")
-    results = {
-        old: make_result(old, finished=NOW - 100, state=True),
-        used: make_result(used, finished=NOW - 200, state=True),
-        new: make_result(new, finished=NOW - 50, state=True),
-    }
-    states = tuple(Thing(f"states/{key}", key, 10, 0.0) for key in results)
-    survey = Survey(now=NOW, results=results, used={used: NOW - 1}, states=states)
-    assert choose(survey, Policy(size=25)).results == (old,)
-    assert set(choose(survey, Policy(size=10)).results) == {old, new}
-
-
-def test_keep_days_and_keep_builds_each_keep():
-    first, second, third = key_of(1), key_of(2), key_of(3)
-    results = {
-        first: make_result(first, finished=NOW - 10 * 86400),
-        second: make_result(second, finished=NOW - 20 * 86400),
-        third: make_result(third, finished=NOW - 30 * 86400),
-    }
-    survey = Survey(now=NOW, results=results, used={}, recent={1: frozenset({third})})
-    assert choose(survey, Policy(keep_days=15, keep_builds=1)).results == (second,)
-
-
-# --- effects, in a real store ---
+from contractor.store.results import Results, artifact_path
 
 
 @pytest.fixture
@@ -161,65 +23,11 @@ def store(tmp_path) -> Store:
     return Store(str(tmp_path / "store"))
 
 
-def _remove(folder: str, names: list[str]) -> list[str]:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        for name in names:
-            remove_tree(fd, name)
-    finally:
-        os.close(fd)
-    return []
-
-
-def _measure(folder: str, name: str) -> int:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        return usage(fd, name)[0]
-    finally:
-        os.close(fd)
-
-
-def run_gc(store: Store, policy: Policy | None = None, **more) -> Report:
-    return collect(store, policy or Policy(), Tools(_remove, _measure), **more)
-
-
-def put(store: Store, path: str, *, old: bool = True, data: bytes = b"x" * 5000) -> Path:
-    found = Path(store.root, path)
-    found.parent.mkdir(parents=True, exist_ok=True)
-    found.write_bytes(data)
-    if old:
-        age(found)
-    return found
-
-
-def age(path: Path) -> None:
-    moment = time.time() - 2 * YOUNG
-    os.utime(path, (moment, moment), follow_symlinks=False)
-
-
-def finished(store: Store, name: str, **more) -> str:
-    """A result with its state in the store."""
-    key = key_of(name)
-    put(store, f"states/{key}")
-    Results(store, "x").add(make_result(key, finished=time.time(), state=True, **more))
-    return key
-
-
-def live(store: Store, build: str, uses: str) -> int:
-    folder = Path(store.root, "work", build)
-    folder.mkdir()
-    (folder / "uses").write_text(uses)
-    lock = take_lock(f"{folder}/lock")
-    assert lock is not None
-    age(folder)
-    return lock
-
-
 def test_results_and_what_they_name_go_to_reach_the_size(store):
     key = finished(store, "one")
     put(store, f"layers/x/{key}/etc/file")
     other = finished(store, "two")
-    report = run_gc(store, Policy(size=0))
+    report = run_gc(store, size=0)
     assert {item.path for item in report.removed} == {f"states/{key}", f"layers/x/{key}", f"states/{other}"}
     assert report.results == 2
     assert Results(store, "x").find(key) is None
@@ -232,7 +40,7 @@ def test_settled_results_are_seen_and_removed_too(store):
     Results(store, "x").settle(lambda _fd: None)
     assert run_gc(store).results == 0
     assert Results(store, "x").find(key) is not None
-    assert run_gc(store, Policy(size=0)).results == 1
+    assert run_gc(store, size=0).results == 1
     assert [name for name in os.listdir(store.path("results")) if name.endswith(".json")] == []
 
 
@@ -241,7 +49,7 @@ def test_a_running_builds_keys_stay_whatever_the_size(store):
     key = finished(store, "used", before=root)
     gone = finished(store, "gone")
     lock = live(store, "20250101-000000-b-aaaa", f"{key}\n")
-    report = run_gc(store, Policy(size=0))
+    report = run_gc(store, size=0)
     os.close(lock)
     assert report.results == 1
     assert report.live == ("20250101-000000-b-aaaa",)
@@ -309,21 +117,105 @@ def test_a_full_trash_folder_does_not_stop_it(store, monkeypatch):
         real(source, target)
 
     monkeypatch.setattr(os, "rename", full)
-    assert run_gc(store, Policy(size=0)).troubles == ()
+    assert run_gc(store, size=0).troubles == ()
     assert not os.path.exists(store.state(key))
 
 
 def test_it_waits_for_look_ups(store):
     fd = take_lock(store.path("locks", "gc"), shared=True)
     assert fd is not None
+    failed_build(store, "b", 1)
     seen: list[bool] = []
 
     def measure(folder: str, name: str) -> int:
         seen.append(True)  # measuring holds no lock
-        if name == "builds":
-            fcntl.flock(fd, fcntl.LOCK_UN)
+        fcntl.flock(fd, fcntl.LOCK_UN)
         return 0
 
-    collect(store, Policy(), Tools(_remove, measure))
+    collect(store, Policy(), Tools(TOOLS.remove, measure))
     os.close(fd)
     assert seen
+
+
+def test_a_failed_builds_workspace_stays_with_its_chain_and_layer_then_goes(store):
+    build, layer, first, left = failed_build(store, "b", 3)
+    kept = [store.state(left), store.state(first), store.layer("x", layer)]
+    report = run_gc(store, keep_days=4)
+    assert report.removed == () and all(map(os.path.exists, kept))
+    report = run_gc(store, failed_days=2, size=0)
+    assert {item.path for item in report.removed} == {f"states/{left}", f"states/{first}", f"layers/x/{layer}"}
+    assert report.failed_workspaces == 1 and report.results == 2
+    assert not any(map(os.path.exists, kept))
+    assert "contractor gc --size 0 --failed-days 2" in when_collected(store, left)
+    assert when_collected(store, layer) and not when_collected(store, key_of("else"))
+    assert os.path.exists(store.path("builds", build, "record.json"))
+
+
+def test_a_shell_in_a_failed_builds_workspace_keeps_all_of_it(store):
+    _build, layer, first, left = failed_build(store, "b", 300)
+    lock = live(store, "shell", f"{left}\n")
+    assert run_gc(store, size=0, records_days=1).results == 0
+    os.close(lock)
+    for path in (store.state(left), store.state(first), store.layer("x", layer)):
+        assert os.path.exists(path)
+
+
+def test_records_go_with_their_logs_and_are_remembered(store):
+    old = add_build(store, "old", 40, "succeeded", [{"key": key_of("a"), "outcome": "succeeded"}])
+    new = add_build(store, "new", 1, "succeeded", [{"key": key_of("a"), "outcome": "cached"}])
+    put(store, f"builds/{old}/log")
+    report = run_gc(store, records_days=30)
+    assert [(item.path, item.why) for item in report.removed] == [
+        (f"builds/{old}", "its build ended 40 days ago (--records-days 30)")
+    ]
+    assert os.listdir(store.path("builds")) == [new]
+    assert os.listdir(store.path("trash")) == []
+    assert list(collected_builds(store, "old")) == list(collected_builds(store, old[:10])) == [old]
+    assert "contractor gc --records-days 30" in collected_builds(store, old)[old]
+
+
+def test_what_cannot_be_removed_is_told_and_the_rest_goes(store):
+    key = finished(store, "one")
+    layer = put(store, f"layers/x/{key}/etc/file")
+
+    def stuck(folder: str, names: list[str]) -> list[str]:
+        return [f"{folder}/{name}: busy" for name in names]
+
+    report = collect(store, Policy(size=0), Tools(stuck, TOOLS.measure))
+    assert len(report.troubles) == 1 and "busy" in report.troubles[0]
+    assert not layer.exists() and not os.path.exists(store.state(key))
+
+
+def test_a_layer_that_is_gone_is_no_trouble(store):
+    build, layer, first, _left = failed_build(store, "b", 3)
+    TOOLS.remove(store.path("layers", "x"), [layer])
+    os.unlink(store.state(first))
+    report = run_gc(store)
+    (row,) = [row for row in report.account.rows if row.build == build]
+    assert row.gone == (f"step 1 ({first[:4]}): its workspace's state",)
+    assert report.removed == ()
+
+
+def test_a_build_that_ends_while_gc_measures_is_known_in_time(store):
+    _build, _layer, _first, _left = failed_build(store, "one", 300)
+    made = []
+
+    def measure(folder: str, name: str) -> int:
+        if not made:
+            made.append(failed_build(store, "two", 0))
+        return 0
+
+    collect(store, Policy(keep_builds=1), Tools(TOOLS.remove, measure))
+    assert os.path.exists(store.state(made[0][3])) and os.path.exists(store.state(made[0][2]))
+
+
+def test_what_a_running_build_made_long_ago_may_yet_get_its_name(store):
+    """A person may sit in a shell of a failed step for hours, and the record is written when they leave."""
+    moment = time.time() - 3 * YOUNG
+    build = add_build(store, "b", 0.5, "running", [], started=moment, finished=0.0)
+    state = put(store, f"states/{key_of('left')}")
+    lock = live(store, build, "")
+    assert run_gc(store, size=0).removed == ()
+    os.close(lock)
+    assert f"states/{key_of('left')}" in {item.path for item in run_gc(store).removed}
+    assert not state.exists()

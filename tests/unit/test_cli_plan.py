@@ -48,28 +48,32 @@ def test_never_ran_and_cached():
 def test_a_script_that_changed_and_what_follows_from_it():
     new = planned(*BUILD[:3], model.Shell("make all"), BUILD[4])
     found = reasons(new, earlier(planned(*BUILD)), found=(0, 1, 2))
-    assert found[3:] == ["script", "workspace because of step 4 (s3)"]
+    assert found[3:] == ["script line 1 changed", "workspace changed because of step 4 (s3)"]
 
 
 def test_packages_and_the_tree():
     new = planned(SOURCE, TREE, model.Apt(("gcc", "cmake")), *BUILD[3:])
     found = reasons(new, earlier(planned(*BUILD)), found=(0, 1))
-    assert found[2:] == ["packages +cmake -make", "tree because of step 3 (s2)", "workspace because of step 3 (s2)"]
+    assert found[2:] == [
+        "packages grew by cmake and lost make",
+        "tree changed because of step 3 (s2)",
+        "workspace changed because of step 3 (s2)",
+    ]
 
 
 def test_source_is_the_cause_to_the_end_of_the_chain():
     new = planned(*BUILD, source="b" * 64)
     found = decide(new, {action.key: "old" for action in new.actions[1:3]}, [earlier(planned(*BUILD))])
-    assert found[0].reason == "source (aaaaaaaaaaaa -> bbbbbbbbbbbb)"
-    assert found[3].reason == "workspace because of step 1 (s0)"
-    assert found[4].reason == "workspace because of step 1 (s0)"
+    assert found[0].reason == "source changed (aaaaaaaaaaaa -> bbbbbbbbbbbb)"
+    assert found[3].reason == "workspace changed because of step 1 (s0)"
+    assert found[4].reason == "workspace changed because of step 1 (s0)"
     assert [decision.cause for decision in found] == [0, -1, -1, 0, 0]
 
 
-def test_environment_names_without_values():
+def test_variables_of_the_environment():
     old = planned(*BUILD, envs={3: {"A": "1", "B": "1"}})
     new = planned(*BUILD, envs={3: {"A": "2", "C": "1"}})
-    assert reasons(new, earlier(old), found=(0, 1, 2))[3] == "env A; env +C; env -B"
+    assert reasons(new, earlier(old), found=(0, 1, 2))[3] == "env A 1 -> 2; env B removed; env C=1 added"
 
 
 def test_an_action_that_had_no_luck_or_lost_its_result():
@@ -88,7 +92,7 @@ def test_the_newest_build_that_finished_the_step_is_compared_with():
     new = planned(*BUILD[:3], model.Shell("make -j"), BUILD[4])
     last = earlier(bad, "cached", "cached", "cached", "failed", "not run", build="b2")
     found = reasons(new, last, earlier(good), found=(0, 1, 2))
-    assert found[3:] == ["script", "workspace because of step 4 (s3)"]
+    assert found[3:] == ["script line 1 changed", "workspace changed because of step 4 (s3)"]
 
 
 def test_the_table_and_the_json_have_every_step():

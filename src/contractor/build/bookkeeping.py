@@ -151,6 +151,7 @@ class Bookkeeping:
             cpu_seconds=exit_.cpu_seconds if exit_ else 0.0,
             max_rss=exit_.max_rss if exit_ else 0,
             exit_code=exit_.code if exit_ else None,
+            limit=exit_.limit if exit_ else "",
             log_end=context.log.size,
             fetches=tuple(context.fetches),
             message=message,

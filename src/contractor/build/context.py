@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from contractor.build.log import Log, Redactor
-from contractor.build.network import Access, Door
+from contractor.build.network import Access, Door, Replay
 from contractor.build.place import Place
 from contractor.core.errors import Broken, ContractorError, Failed, OutOfLimits
 from contractor.core.events import AnyEvent, ArtifactInfo, Notice, StepFetched, StepOutput
@@ -36,6 +36,7 @@ class Options(NamedTuple):
     times a second while one runs; it may raise KeyboardInterrupt. export: copies a finished build's artifacts out, and
     says where to. packed: told when a base's last step has packed all of the workspace, which is free to be taken.
     steering: which part of the plan runs, and where a person gets a shell; None: all of it, and nowhere.
+    offline: no server is asked for anything. replaying: what the plan's replays are of, in words.
     """
 
     folder: str = "."
@@ -48,6 +49,8 @@ class Options(NamedTuple):
     export: Exporter | None = None
     packed: Callable[[Place, Action], None] | None = None
     steering: Steering | None = None
+    offline: bool = False
+    replaying: str = "the lock"
 
 
 class Made(NamedTuple):
@@ -145,7 +148,9 @@ class StepContext:
     @property
     def access(self) -> Access:
         """The step's way to the network."""
-        return Access(self.action.hosts, self.options.upstream_proxy, self.store.captured, None)
+        answers = self.plan.replays.get(self.action.key)
+        replay = Replay.of(answers, self.options.replaying) if answers is not None else None
+        return Access(self.action.hosts, self.options.upstream_proxy, self.store.captured, replay, self.options.offline)
 
     def converse(self, spec: SandboxSpec, terminal: Terminal) -> Exit:
         """Run a person's shell. What it fetches is in the ledger of the step; what it prints is in no log."""

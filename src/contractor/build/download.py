@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from contractor.build.context import StepContext
+from contractor.core.errors import Unavailable
 
 _LARGEST = 16 << 30  # bytes of one download
 
@@ -17,6 +18,11 @@ def fetched_blob(context: StepContext, url: str, sha256: str) -> Iterator[Binary
     blobs = context.store.blobs
     if blobs.has(sha256):
         context.say(f"in the store already: sha256:{sha256}")
+    elif context.options.offline:
+        raise Unavailable(
+            f"the build runs offline, and {url} (sha256:{sha256}) is not in the store",
+            hint="build once with the network, or import a capsule that has it",
+        )
     else:
         from contractor.network.download import download  # ssl: only when something must be fetched
 

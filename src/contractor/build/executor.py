@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from contractor.build import steps
 from contractor.build.bookkeeping import Bookkeeping, Origin
@@ -21,6 +22,7 @@ from contractor.build.steer import Steering
 from contractor.build.visits import Ended, Visits
 from contractor.core import digest
 from contractor.core.errors import Aborted, Broken, ContractorError, Failed, OutOfLimits, Rejected, from_os_error
+from contractor.core.fetch import Fetch
 from contractor.plan.model import Action, Plan
 from contractor.plan.planner import base_artifact
 from contractor.sandbox.local import LocalSandbox
@@ -44,7 +46,8 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
     books = Bookkeeping(plan, store, sandbox, emit, Origin(parent, asked))
     with ExitStack() as stack:
         stack.enter_context(in_use(store, books.id))
-        place = Place(store, results, sandbox, f"{store.root}/work/{books.id}/place")
+        aside = options.steering is not None and options.steering.trial is not None
+        place = Place(store, results, sandbox, f"{store.root}/work/{books.id}/place", aside=aside)
         log = Log(f"{books.folder}/log", plan.limits.log)
         stack.callback(log.close)
         build = _Build(plan, store, sandbox, books, StepContext(place, store, plan, options, log))
@@ -71,6 +74,16 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
         return books.finished(error, memory, kept)
 
 
+class Origins(NamedTuple):
+    """What was fetched and installed. A base's artifact has those of all its steps: these leave no result."""
+
+    fetches: tuple[Fetch, ...] = ()
+    packages: tuple[str, ...] = ()
+
+    def joined(self, fetches: tuple[Fetch, ...], packages: tuple[str, ...]) -> Origins:
+        return Origins((*self.fetches, *fetches), packages or self.packages)
+
+
 class _Build:
     """A running build: what it has, and one step of it."""
 
@@ -84,14 +97,16 @@ class _Build:
         self.context = context
         self.results = Results(store, sandbox.ids)
         self.steering = context.options.steering or Steering()
+        self.origin = Origins()
         self.visits = Visits(plan, self.steering, context, books)
 
     def steps(self) -> None:
         """Every action in its turn, as far as was asked."""
         with contextlib.suppress(Ended):
             for index in range(len(self.plan.actions)):
-                self._step(index)
-                self.visits.after(index)
+                if self.steering.needed is None or index in self.steering.needed:
+                    self._step(index)
+                    self.visits.after(index)
 
     def _step(self, index: int) -> None:
         """Run an action, or find that it has run."""
@@ -142,7 +157,12 @@ class _Build:
             place.touched()
         made: Made = steps.run(context)
         action = context.action  # under another key, if a shell changed what it read
-        stored = "workspace" in writes and self._keep_workspace(action)
+        self.origin = self.origin.joined(tuple(context.fetches), made.packages)
+        kept = self.origin if self.books.parent and made.artifact else Origins(tuple(context.fetches), made.packages)
+        trial = self.steering.trial
+        if trial is not None:
+            trial(context, made)
+        stored = trial is None and "workspace" in writes and self._keep_workspace(action)
         result = Result(
             key=action.key,
             kind=action.kind,
@@ -154,11 +174,11 @@ class _Build:
             layer="tree" in writes,
             state=stored,
             before=action.before,
-            artifact=made.artifact,
-            fetches=tuple(context.fetches),
-            packages=made.packages,
+            artifact=made.artifact if trial is None else None,
+            fetches=kept.fetches,
+            packages=kept.packages,
         )
-        if stored or "workspace" not in writes or action.after != action.key:
+        if trial is None and (stored or "workspace" not in writes or action.after != action.key):
             self.results.add(result)
         if made.whole and context.options.packed and action is base_artifact(self.plan) is self.plan.actions[-1]:
             context.options.packed(place, action)
@@ -213,7 +233,12 @@ class _Build:
                 self.context.tree_made = True
 
             options = self.context.options._replace(
-                fresh=fresh, keep=False, secrets={}, export=None, packed=packed, steering=None
+                fresh=fresh,
+                keep=False,
+                secrets={},
+                export=None,
+                packed=packed if self.steering.trial is None else None,
+                steering=None,
             )
             record = execute(plan, self.store, self.sandbox, self.books.emit, options, parent=self.books.id)
             self.books.base(name, record.id)

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from contractor.build.git import commit_time, resolve_commit
+from contractor.build.git import commit_time, is_commit, is_remote, resolve_commit
 from contractor.build.source import Source, read_source
 from contractor.core import digest
 from contractor.core.errors import Rejected, Unavailable
+from contractor.plan.lock import Lock
 from contractor.plan.model import Facts
 from contractor.sandbox.local import LocalSandbox
 from contractor.spec import model
@@ -22,10 +23,15 @@ NO_SOURCE_EPOCH = 315532800  # 1980-01-01: the first time that zip and FAT can h
 
 
 class Where(NamedTuple):
-    """folder: what the specification's paths are below; leave: absolute paths that are no part of a source there."""
+    """folder: what the specification's paths are below; leave: absolute paths that are no part of a source there.
+
+    lock: knows commits of references. offline: no server may be asked for one.
+    """
 
     folder: str
     leave: tuple[str, ...] = ()
+    lock: Lock | None = None
+    offline: bool = False
 
 
 def host_arch() -> str:
@@ -61,7 +67,7 @@ def gather(
     sources: dict[int, str] = {}
     for position, step in enumerate(steps):
         if isinstance(step.action, model.Source):
-            sources[position] = _identity(step.action, found.get(position), epoch, (folder, store, sandbox))
+            sources[position] = _identity(step.action, found.get(position), epoch, where, (store, sandbox))
     customs = {
         step.action.name: _custom_digest(folder, step) for step in steps if isinstance(step.action, model.Custom)
     }
@@ -97,12 +103,20 @@ def _epoch(spec: BuildSpec, sources: list[Source]) -> tuple[int, str]:
     return NO_SOURCE_EPOCH, "no source: 1980-01-01"
 
 
-def _identity(action: model.Source, found: Source | None, epoch: int, where: tuple[str, Store, LocalSandbox]) -> str:
+def _identity(
+    action: model.Source, found: Source | None, epoch: int, where: Where, local: tuple[Store, LocalSandbox]
+) -> str:
     if found is not None:
         return found.digest(epoch)
-    if action.git:
-        return resolve_commit(action, *where)
-    return action.sha256
+    if not action.git:
+        return action.sha256
+    commit = where.lock.commit_of(action.git, action.ref) if where.lock is not None else ""
+    if not commit and where.offline and is_remote(action.git) and not is_commit(action.ref):
+        raise Unavailable(
+            f"the build runs offline, and which commit {action.ref} of {action.git} is must be asked there",
+            hint="`contractor lock` writes it down; or give a whole commit as `ref`",
+        )
+    return commit or resolve_commit(action, where.folder, *local)
 
 
 def custom_path(folder: str, name: str) -> Path:

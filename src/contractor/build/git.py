@@ -56,6 +56,11 @@ def is_remote(url: str) -> bool:
     return "://" in url
 
 
+def is_commit(ref: str) -> bool:
+    """Whether a reference is a whole commit's name."""
+    return bool(_COMMIT.match(ref))
+
+
 def hosts_of(url: str) -> tuple[str, ...]:
     """What the proxy must let through to reach a repository; nothing for a path."""
     return (urlsplit(url).netloc.rpartition("@")[2],) if is_remote(url) else ()
@@ -64,7 +69,7 @@ def hosts_of(url: str) -> tuple[str, ...]:
 def resolve_commit(action: Source, folder: str, store: Store, sandbox: LocalSandbox) -> str:
     """The commit that a reference names now; a commit's own name is itself, and nothing is asked."""
     url, ref = action.git, action.ref
-    if _COMMIT.match(ref):
+    if is_commit(ref):
         return ref
     process.require_tool("git", "git")
     shown = "" if is_remote(url) else _beside(folder, url)

@@ -76,17 +76,17 @@ def compare_archives(store: Store, before: str, after: str, *, most: int | None 
         return Members(why_not=f"cannot be read: {error}")
 
 
-def changed_files(store: Store, found: Iterable[Explanation]) -> dict[tuple[str, str], Members]:
+def changed_files(store: Store, found: Iterable[Explanation], *, most: int = _CHEAP) -> dict[tuple[str, str], Members]:
     """Which files differ in each pair of sources that these name; their times are all the epoch, so these are left out.
 
-    Large sources are not read.
+    Sources of more than `most` bytes, compressed, are not read.
     """
     changes: list[Change] = []
     for explanation in found:
         changes += explanation.changes
         changes += [change for chained in explanation.chained for cause in chained.causes for change in cause.changes]
     pairs = dict.fromkeys((change.before, change.after) for change in changes if _archives(change))
-    return {pair: compare_archives(store, *pair, most=_CHEAP, times=False) for pair in pairs}
+    return {pair: compare_archives(store, *pair, most=most, times=False) for pair in pairs}
 
 
 def _archives(change: Change) -> bool:

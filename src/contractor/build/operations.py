@@ -13,14 +13,16 @@ is the invoking user's alone, so what a step gets is mounted where it may.
 
 from __future__ import annotations
 
-from contractor.build.inside import life, tree, workspace
+from contractor.build.inside import content, life, tree, workspace
 from contractor.sandbox.namespace import Operation
+from contractor.sandbox.terminal import open_inside
 from contractor.sandbox.trial import try_overlay_inside
 
 OPERATIONS: dict[str, Operation] = {
     "begin": life.begin,
     "show": life.show,
     "run": life.run,
+    "terminal": open_inside,
     "usage": life.usage_of,
     "remove": life.remove,
     "end": life.end,
@@ -28,6 +30,7 @@ OPERATIONS: dict[str, Operation] = {
     "restore": workspace.restore,
     "save": workspace.save,
     "changed": workspace.changed,
+    "digests": content.digests,
     "empty": workspace.empty,
     "list": workspace.list_entries,
     "unpack": workspace.unpack_archive,

@@ -19,14 +19,20 @@ if TYPE_CHECKING:
 
 
 class Place:
-    """Use as a context manager. `workspace` is the key of the state that the workspace is in, None when unknown."""
+    """Use as a context manager. `workspace` is the key of the state that the workspace is in, None when unknown.
 
-    def __init__(self, store: Store, results: Results, sandbox: LocalSandbox, folder: str) -> None:
+    aside: the layers that are made here go with the place, and never get a name in the store.
+    """
+
+    def __init__(
+        self, store: Store, results: Results, sandbox: LocalSandbox, folder: str, *, aside: bool = False
+    ) -> None:
         self.folder = folder
         self.workspace: str | None = None
         self._store = store
         self._results = results
         self._sandbox = sandbox
+        self._aside = aside
         self._stack = ExitStack()
         self._running: tuple[Supervisor, MemoryGroup] | None = None
         self._mounted: tuple[str, ...] | None = None
@@ -120,6 +126,9 @@ class Place:
         self.workspace = ""
 
     def _layer_path(self, key: str) -> str:
+        """Where the layer that is being made gets its name."""
+        if self._aside:
+            return f"{self.folder}/layer-{key}"
         path = self._store.layer(self._sandbox.ids, key)
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         return path

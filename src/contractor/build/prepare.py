@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+import msgspec
 
 from contractor.build.facts import Where, gather
 from contractor.core.errors import Rejected
+from contractor.plan.lock import Lock, decode, locked_plan
 from contractor.plan.model import Plan
 from contractor.plan.planner import make_plan
 from contractor.sandbox.local import LocalSandbox
@@ -25,7 +28,9 @@ _LARGEST_SPEC = 16 << 20  # bytes: more is not even read
 class Request(NamedTuple):
     """What is asked for: a specification, values for its parameters, some of its matrix; where bases are looked up.
 
-    leave: absolute paths that are no part of a source, such as where the artifacts go.
+    leave: absolute paths that are no part of a source, such as where the artifacts go. lock: whether to use the lock
+    beside the specification; "require": one that covers everything. known: that lock, once it has been read. offline:
+    nothing may be asked of a server for planning.
     """
 
     spec: str
@@ -33,6 +38,14 @@ class Request(NamedTuple):
     only: Mapping[str, str] = {}
     base_folders: tuple[Path, ...] = ()
     leave: tuple[str, ...] = ()
+    known: Lock | None = None
+    lock: Literal["use", "require", "ignore"] = "use"
+    offline: bool = False
+
+    @property
+    def lock_path(self) -> str:
+        """Beside the specification: contractor.yaml has contractor.lock."""
+        return f"{os.path.splitext(self.spec)[0]}.lock"
 
     @property
     def folder(self) -> str:
@@ -66,10 +79,36 @@ def _read(path: str) -> bytes:
 def make_plans(request: Request, store: Store, sandbox: LocalSandbox) -> list[Plan]:
     """One plan for each combination of the matrix that was asked for."""
     spec = read_spec(request.spec)
-    return [
-        _plan(spec, combination, request, store, sandbox)
-        for combination in expand(spec, request.parameters, request.only)
-    ]
+    lock = read_lock(request)
+    found = []
+    for combination in expand(spec, request.parameters, request.only):
+        plan = _plan(spec, combination, request._replace(known=lock), store, sandbox)
+        if lock is not None:
+            plan, missing = locked_plan(plan, lock)
+            if missing and request.lock == "require":
+                raise Rejected(
+                    f"{request.lock_path} does not cover what {request.spec} asks for",
+                    details=missing,
+                    hint="`contractor lock` brings it up to date; look at what changed before you commit it",
+                )
+            plan = msgspec.structs.replace(plan, unlocked=missing)
+        found.append(plan)
+    return found
+
+
+def read_lock(request: Request) -> Lock | None:
+    """The lock of a specification; Rejected when one is required and there is none."""
+    if request.lock == "ignore":
+        return None
+    try:
+        with open(request.lock_path, "rb") as file:
+            return decode(file.read(_LARGEST_SPEC), request.lock_path)
+    except FileNotFoundError as error:
+        if request.lock == "require":
+            raise Rejected(f"there is no lock {request.lock_path}", hint="`contractor lock` writes it") from error
+        return None
+    except OSError as error:
+        raise Rejected(f"{request.lock_path} cannot be read: {error.strerror}") from error
 
 
 def _plan(
@@ -78,7 +117,8 @@ def _plan(
     resolved = resolve_steps(spec, combination.values)
     steps = resolved.steps
     values = (combination.parameters, combination.matrix)
-    facts = gather(spec, steps, values, where=Where(request.folder, request.leave), store=store, sandbox=sandbox)
+    where = Where(request.folder, request.leave, request.known, request.offline)
+    facts = gather(spec, steps, values, where=where, store=store, sandbox=sandbox)
 
     def base_plan(name: str, step: Step) -> Plan:
         if depth > 8:

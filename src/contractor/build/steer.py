@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from contractor.core.errors import Rejected
@@ -10,6 +10,7 @@ from contractor.plan.find import find_step
 from contractor.plan.model import Plan
 
 if TYPE_CHECKING:
+    from contractor.build.context import Made, StepContext
     from contractor.sandbox.terminal import Terminal
 
 
@@ -39,10 +40,11 @@ class Steering(NamedTuple):
     """Positions in a plan. anew: these run even if they have run; last: nothing after it runs; breaks: a shell before;
     instead: a shell in its place, and the end; after: a shell after it, and the end; debug: a shell where a step fails.
 
-    terminal: opens the person's; it is asked for when the first shell is due.
+    terminal: opens the person's; it is asked for when the first shell is due. needed: only these run at all.
+    trial: told what a step made, which is then kept for nobody: no later build finds it.
     """
 
-    anew: range = range(0)
+    anew: Collection[int] = ()
     last: int | None = None
     breaks: frozenset[int] = frozenset()
     instead: int | None = None
@@ -50,6 +52,8 @@ class Steering(NamedTuple):
     debug: bool = False
     terminal: Callable[[], Terminal] | None = None
     words: tuple[str, ...] = ()
+    needed: frozenset[int] | None = None
+    trial: Callable[[StepContext, Made], None] | None = None
 
     @property
     def shells(self) -> bool:
@@ -80,7 +84,7 @@ def steer(plan: Plan, wish: Wish, terminal: Callable[[], Terminal] | None) -> St
             f"--from {names[start]!r} comes after {names[last]!r}", hint="the first step must not come after the last"
         )
     return Steering(
-        anew=range(0) if start is None else range(start, len(names)),
+        anew=() if start is None else range(start, len(names)),
         last=last,
         breaks=frozenset(position for position in map(at, wish.breaks) if position is not None),
         instead=instead,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from itertools import islice
 
+from msgspec.structs import replace
+
 from contractor.build.history import Tell, earlier_builds, plan_of
 from contractor.core.values import Value
 from contractor.plan.causes import Explanation
 from contractor.plan.model import Action, Plan
-from contractor.plan.reasons import FINISHED, Before, History, why_runs
-from contractor.plan.words import sentence
+from contractor.plan.reasons import FINISHED, History, Run, why_runs
 from contractor.store.collected import when_collected
 from contractor.store.layout import Store
 from contractor.store.records import Record, Records, StepRecord
@@ -66,11 +67,7 @@ class Why:
         same = history.same_key(position)
         if gone is not None or (same is not None and same.outcome in FINISHED):
             return self._collected(action, gone, same)
-        before = _finished(history.nearest(position))
-        if same is not None:
-            return self._against(before, position, "unfinished", why_runs(history, position).reason)
-        last = before or history.nearest(position)
-        return self._against(last, position, "changed" if last else "new", why_runs(history, position).reason)
+        return self._against(history, position, same, why_runs(history, position).reason)
 
     def past(self, record: Record, plan: Plan, position: int) -> Answer:
         """Why a step ran in a past build, compared with the builds before that one."""
@@ -84,19 +81,14 @@ class Why:
         if same is not None and same.outcome in FINISHED:
             compared = self._compared(same)
             return Answer("again", True, _again(record, step), compared.made_by or compared.build, compared=compared)
-        if same is not None:
-            said = f"{same.outcome} before" if same.outcome != "not run" else "was not reached before"
-            before = _finished(history.nearest(position))
-            return self._against(before, position, "unfinished", f"{said} ({same.earlier.build})")
-        last = history.nearest(position)
-        reason = sentence(last.pair.explain(position)) if last else "never ran before"
-        return self._against(last, position, "changed" if last else "new", reason)
+        found = self._against(history, position, same, why_runs(history, position).reason)
+        return found if found.state != "new" else replace(found, reason="it had never run before")
 
     def _history(self, plan: Plan, before: str = "") -> History:
         found = earlier_builds(self._records, plan.name, plan.matrix, before=before, tell=self._tell)
         return History(plan, islice(found, _LOOK_BACK))
 
-    def _collected(self, action: Action, gone: Result | None, same: Before | None) -> Answer:
+    def _collected(self, action: Action, gone: Result | None, same: Run | None) -> Answer:
         compared = self._compared(same) if same is not None else None
         maker = gone.build if gone is not None else (compared.made_by or compared.build) if compared is not None else ""
         return Answer(
@@ -109,28 +101,24 @@ class Why:
             compared=compared,
         )
 
-    def _against(self, before: Before | None, position: int, state: str, reason: str) -> Answer:
-        if before is None:
-            return Answer(state, True, reason)
-        found = before.pair.explain(position)
-        return Answer(state, True, reason, compared=self._compared(before), explanation=found)
+    def _against(self, history: History, position: int, same: Run | None, reason: str) -> Answer:
+        """The answer where the step had not finished with this key. same: a run with it that did not end well."""
+        run = history.nearest(position)
+        if run is None or (same is not None and run.outcome not in FINISHED):
+            return Answer("new" if same is None else "unfinished", True, reason)
+        state = "changed" if same is None else "unfinished"
+        return Answer(state, True, reason, compared=self._compared(run), explanation=history.explain(position, run))
 
-    def _compared(self, before: Before) -> Compared:
-        build, action = before.earlier, before.earlier.plan.actions[before.position]
+    def _compared(self, run: Run) -> Compared:
+        build, action = run.earlier, run.earlier.plan.actions[run.position]
         steps = self._records.read(build.build).steps
-        made_by = steps[before.position].made_by if before.position < len(steps) else ""
-        return Compared(
-            build.build, build.started, before.position + 1, action.step.name, before.outcome, made_by=made_by
-        )
+        made_by = steps[run.position].made_by if run.position < len(steps) else ""
+        return Compared(build.build, build.started, run.position + 1, action.step.name, run.outcome, made_by)
 
 
 def past_plan(records: Records, build: str) -> tuple[Record, Plan]:
     """A build's record and plan. Rejected or Broken: one of them is gone or cannot be read."""
     return records.read(build), plan_of(records, build)
-
-
-def _finished(before: Before | None) -> Before | None:
-    return before if before is not None and before.outcome in FINISHED else None
 
 
 def _again(record: Record, step: StepRecord) -> str:

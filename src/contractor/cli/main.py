@@ -15,17 +15,24 @@ from contractor import __version__
 COMMANDS = {
     "build": "run a specification's steps in a sealed sandbox",
     "plan": "show what would run, where, with which network, and why",
+    "why": "why a step would run, or ran: what changed in its inputs",
+    "lock": "write down which bytes the packages and references are",
     "init": "write a first contractor.yaml for the project here",
+    "shell": "a shell in the sandbox of a step, as it failed or before it",
     "list": "the builds, newest first",
     "show": "a build: steps, times, artifacts, inputs",
+    "diff": "what differs between two builds, from inputs to outputs",
     "log": "what the steps of a build wrote",
+    "report": "a build as one HTML file, to read, send and print",
     "artifacts": "list, get or verify artifacts",
     "bases": "the system trees that a specification can start from",
     "actions": "the table of actions: place, network, fields",
     "schema": "the JSON Schema of contractor.yaml, for editors",
     "doctor": "what this machine can isolate, and how to get what is missing",
-    "gc": "remove what is no longer needed from the store",
+    "pin": "keep builds with all that they need, whatever limits gc is given",
+    "gc": "remove what is no longer needed from the store, and explain what stays",
     "clean": "remove kept workspaces and builds by name",
+    "completion": "the completion of this command line for bash, zsh or fish",
 }
 
 
@@ -48,6 +55,10 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         sys.stdout.write(usage())
         return 0 if argv else 2
+    if argv[0] == "__complete":  # asked by the shells' completion, at every press of a key
+        from contractor.cli import complete
+
+        return complete.run(argv[1:])
     if argv[0] not in COMMANDS:
         return _unknown(argv[0])
     from contractor.core.errors import EXIT_CODES, ContractorError, Outcome

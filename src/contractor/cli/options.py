@@ -42,6 +42,9 @@ def add_request(parser: Parser, *, steps: bool = False) -> None:
     what, text = ("KEY=VALUE|STEP", ", or this step, anew") if steps else ("KEY=VALUE", "")
     parser.add_argument("--only", action="append", default=[], metavar=what, help=f"this part of the matrix{text}")
     parser.set_defaults(steps=steps)
+    parser.add_argument("--locked", action="store_true", help="refuse what contractor.lock does not cover")
+    parser.add_argument("--offline", action="store_true", help="ask no server: use what the store has, or fail")
+    parser.add_argument("--unlocked", action="store_true", help="do not look at contractor.lock")
     parser.add_argument("--one-id", action="store_true", help="isolate with one id only: degraded, for comparison")
 
 
@@ -52,6 +55,8 @@ def request_of(args: argparse.Namespace, settings: config.Settings) -> Request:
         parameters=pairs(args.parameter, "-p"),
         only=pairs([item for item in args.only if "=" in item or not args.steps], "--only"),
         base_folders=(Path(settings.bases),),
+        lock="require" if args.locked else "ignore" if args.unlocked else "use",
+        offline=args.offline,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from contractor.core import digest
+from contractor.core.fetch import Fetch
 from contractor.core.values import Value
 from contractor.spec.model import Limits, Step
 
@@ -69,6 +70,8 @@ class Plan(Value, frozen=True):
     bases: dict[str, Plan] = {}
     skipped: tuple[tuple[str, str], ...] = ()  # name of a step and why it is not in the plan
     file: str = ""
+    unlocked: tuple[str, ...] = ()  # what there is a lock for, and the lock does not cover
+    replays: dict[str, tuple[Fetch, ...]] = {}  # by an action's key: what its requests are answered with (lock.py)
 
     @property
     def digest(self) -> str:

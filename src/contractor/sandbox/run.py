@@ -38,7 +38,7 @@ def run(supervisor: Supervisor, spec: SandboxSpec, caller: Caller, group: Memory
     """
     group.limit(spec.limits.memory)
     kills = group.kills()
-    with caller.terminal.lent() if caller.terminal is not None else _pipe() as (read, write):
+    with caller.terminal.lent(supervisor) if caller.terminal is not None else _pipe() as (read, write):
         args = {"spec": msgspec.to_builtins(spec), "folder": folder, "watch_memory": group.kind == "watched"}
         try:
             supervisor.send("run", args, [write])
@@ -76,7 +76,7 @@ class _Pump:
         poll.register(self.supervisor.channel, select.POLLIN)
         terminal = self.caller.terminal
         if terminal is not None:
-            poll.register(terminal.source, select.POLLIN)
+            poll.register(terminal.turn, select.POLLIN)
         open_ = True
         result: Exit | None = None
         while result is None or open_:
@@ -90,12 +90,12 @@ class _Pump:
                     poll.unregister(self.supervisor.channel)
             elif result is not None and not ready:
                 break  # the step is over, its pipe is empty: whoever still holds it cannot write
-            if terminal is not None and terminal.source in ready and self.stopped is None:
+            if terminal is not None and terminal.turn in ready and self.stopped is None:
                 self._guarded(terminal.keys)
             if self.caller.tick is not None and self.stopped is None:
                 self._guarded(self.caller.tick)
-            if terminal is not None and self.stopped is not None and terminal.source in ready:
-                poll.unregister(terminal.source)  # gone: it would be ready for ever
+            if terminal is not None and self.stopped is not None and terminal.turn in ready:
+                poll.unregister(terminal.turn)  # gone: it would be ready for ever
                 terminal = None
         if self.stopped is not None:
             raise self.stopped

@@ -1,9 +1,10 @@
 """Take out of the store what is no longer needed. Works on a full disk: nothing is written, and files go first.
 
     1. what a crash left goes at once: nobody can ask for it, so no lock is needed
-    2. under locks/gc, which every look-up shares: choose (gc_choice.py), take the results' names away, then move what
-       they named out of the way: files into trash/, layers to layers/<ids>/.gc-*
+    2. under locks/gc, which every look-up and every pinning shares: choose (gc_choice.py), take the results' names
+       away, then move what they named out of the way: files and records into trash/, layers to layers/<ids>/.gc-*
     3. without the lock: remove what was moved; what is left of it after a kill is what a crash left
+    4. note what went (collected.py), if there is room for it
 
 A layer is renamed in its own folder, for moving a directory of another owner to a new parent needs that owner's rights.
 """
@@ -17,11 +18,16 @@ from typing import NamedTuple
 
 from contractor.core.errors import Broken
 from contractor.core.values import Value
-from contractor.store.gc_choice import Choice, Policy, Thing, choose
-from contractor.store.gc_survey import Builds, Leftover, Measure, boot_id, layer_sizes, leftovers, survey
+from contractor.store.collected import remember
+from contractor.store.gc_account import Account, account
+from contractor.store.gc_builds import Builds
+from contractor.store.gc_choice import Choice, choose
+from contractor.store.gc_model import Thing
+from contractor.store.gc_policy import Policy, Rules
+from contractor.store.gc_survey import Leftover, Measure, boot_id, layer_sizes, leftovers, survey
 from contractor.store.layout import Store, locked
 
-__all__ = ["Policy", "Removed", "Report", "Tools", "collect"]
+__all__ = ["Policy", "Removed", "Report", "Tools", "choosing", "collect", "look"]
 
 _WAITING = "builds to finish looking up what is in the store"
 
@@ -46,10 +52,13 @@ class Report(Value, frozen=True):
 
     removed: tuple[Removed, ...]
     results: int  # how many results went
+    failed_workspaces: int  # how many workspaces went that failed steps had left
+    records: int  # how many builds went with their records and logs
     kept: int
     kept_results: int
     live: tuple[str, ...]
     workspaces: tuple[Removed, ...]  # kept on request, with the command's reason
+    account: Account
     troubles: tuple[str, ...] = ()
 
     @property
@@ -66,34 +75,50 @@ def collect(store: Store, policy: Policy, tools: Tools, *, dry_run: bool = False
     if not dry_run:
         troubles += _remove_leftovers(store, left, tools)
     sizes = layer_sizes(store, tools.measure)
-    workspaces = [
-        Removed(f"work/{build}", tools.measure(store.path("work"), build), "kept on request") for build in builds.kept()
-    ]
-    other = tools.measure(store.root, "builds") + sum(item.size for item in workspaces)
+    workspaces = _workspaces(store, builds, tools)
     if dry_run:
-        choice = choose(survey(store, builds, policy, sizes, other), policy)
+        rules = Rules(survey(store, builds, sizes, workspaces), policy)
+        choice = choose(rules)
     else:
-        with _choosing(store):
+        with choosing(store):
             builds.look_again()
-            choice = choose(survey(store, builds, policy, sizes, other), policy)
+            rules = Rules(survey(store, builds, sizes, workspaces), policy)
+            choice = choose(rules)
             moved, stuck = _move_away(store, choice)
         troubles += stuck
-        for name in moved.pop(store.path("trash"), []):
-            os.unlink(store.path("trash", name))
-        troubles += [text for folder, names in moved.items() for text in tools.remove(folder, names)]
+        for folder, names in sorted(moved.items(), key=lambda item: not item[0].endswith("/trash")):  # files first
+            troubles += _remove(folder, names, tools)
+        by = " ".join(["contractor gc", policy.options]).strip()
+        remember(store, by, builds=choice.records, keys=(*choice.results, *choice.workspaces))
     return Report(
         removed=(*removed, *(Removed(thing.path, thing.size, why) for thing, why in choice.things)),
         results=len(choice.results),
+        failed_workspaces=len(choice.workspaces),
+        records=len(choice.records),
         kept=choice.kept,
-        kept_results=choice.kept_results,
+        kept_results=len(choice.stays & rules.survey.results.keys()),
         live=tuple(sorted(builds.live)),
-        workspaces=tuple(workspaces),
+        workspaces=tuple(Removed(f"work/{build}", size, "kept on request") for build, size in workspaces.items()),
+        account=account(rules, choice),
         troubles=tuple(troubles),
     )
 
 
+def look(store: Store, tools: Tools) -> Account:
+    """What is in the store, by build and by kind, without choosing anything."""
+    builds = Builds(store)
+    found = survey(store, builds, layer_sizes(store, tools.measure), _workspaces(store, builds, tools))
+    rules = Rules(found, Policy(failed_days=float("inf"), superseded_days=float("inf")))
+    return account(rules, choose(rules))
+
+
+def _workspaces(store: Store, builds: Builds, tools: Tools) -> dict[str, int]:
+    return {build: tools.measure(store.path("work"), build) for build in builds.kept()}
+
+
 @contextlib.contextmanager
-def _choosing(store: Store) -> Iterator[None]:
+def choosing(store: Store) -> Iterator[None]:
+    """While something is taken out of reach: nobody looks anything up, and nobody pins."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(store.path("locks", "gc"), what=_WAITING))
@@ -107,16 +132,23 @@ def _size(store: Store, item: Leftover, tools: Tools) -> int:
 
 
 def _remove_leftovers(store: Store, left: list[Leftover], tools: Tools) -> list[str]:
-    """Plain files by ourselves (no helper process, and space at once), then folders."""
     folders: dict[str, list[str]] = {}
     for item in left:
-        path = store.path(item.folder, item.name)
+        folders.setdefault(store.path(item.folder), []).append(item.name)
+    return [text for folder, names in folders.items() for text in _remove(folder, names, tools)]
+
+
+def _remove(folder: str, names: list[str], tools: Tools) -> list[str]:
+    """Plain files by ourselves (no helper process, and space at once), then folders."""
+    folders = []
+    for name in names:
+        path = f"{folder}/{name}"
         if os.path.isdir(path) and not os.path.islink(path):
-            folders.setdefault(store.path(item.folder), []).append(item.name)
+            folders.append(name)
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-    return [text for folder, names in folders.items() for text in tools.remove(folder, names)]
+    return tools.remove(folder, folders) if folders else []
 
 
 def _move_away(store: Store, choice: Choice) -> tuple[dict[str, list[str]], list[str]]:
@@ -148,13 +180,15 @@ def _move_layer(store: Store, thing: Thing) -> tuple[str, str]:
 
 
 def _move_file(store: Store, thing: Thing) -> tuple[str, str]:
-    """Into trash/; on a full disk, where that folder may not grow, away at once."""
+    """A file or a record's folder, into trash/. On a full disk, where that folder may not grow, a file goes at once."""
     name = f"{thing.name}-{os.urandom(4).hex()}"
     try:
         os.rename(store.path(thing.path), store.path("trash", name))
     except FileNotFoundError:
         raise
     except OSError:
+        if thing.kind == "builds":
+            raise
         os.unlink(store.path(thing.path))
         return "", ""
     return store.path("trash"), name

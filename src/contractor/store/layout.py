@@ -2,12 +2,14 @@
 
     VERSION                       the number of this layout
     blobs/sha256/ab/...           sources, downloads, artifacts: content by digest (cas.py)
+    captured/ab/...               what networked steps fetched, by digest (captured.py)
     layers/<ids>/<key>/           a layer of a system tree, with files of many owners; <ids>: whose ids those are
     states/<key>                  the workspace after an action (states.py)
     results/<key>.json            finished actions (results.py); unsynced/<boot>/ is of this boot only
     builds/<id>/                  record.json, log, events.jsonl (records.py)
     work/<id>/                    a running build's place, with `lock` (held) and `uses` (keys that gc must leave)
     trash/                        being removed
+    collected.jsonl               what was removed, when and by which rule (collected.py)
     locks/                        gc, and one for each base that is being made
 
 Everything is 0700: a layer may hold setuid files, and a state is somebody's source.
@@ -24,6 +26,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from contractor.core.errors import Broken, Rejected
+from contractor.store.captured import Captured
 from contractor.store.cas import Blobs
 
 LAYOUT = 1
@@ -43,6 +46,7 @@ class Store:
             ) from error
         self._open()
         self.blobs = Blobs(Path(self.root, "blobs"))
+        self.captured = Captured(f"{self.root}/captured")
 
     def _open(self) -> None:
         version = f"{self.root}/VERSION"

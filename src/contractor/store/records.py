@@ -5,6 +5,7 @@
     builds/<id>/log            every byte that the steps wrote; a step's part is in the record as offsets
     builds/<id>/events.jsonl   the events, but the output
     builds/<id>/diagnostics.tar.zst   after a failure, what the specification asked to keep
+    builds/<id>/pinned         gc leaves the build alone, with all that it needs: since when, and why (pins.py)
 
 An id is <UTC second>-<name>-<4 hex digits, the part of the second>: builds of a name sort by time.
 """
@@ -22,9 +23,10 @@ import msgspec
 
 from contractor.core.errors import Broken, Rejected
 from contractor.core.events import ArtifactInfo
+from contractor.core.fetch import Fetch
 from contractor.core.values import Value
+from contractor.core.words import count
 from contractor.store.layout import Store
-from contractor.store.results import FetchRecord
 
 RECORD_VERSION = 1
 
@@ -43,9 +45,10 @@ class StepRecord(Value, frozen=True):
     cpu_seconds: float = 0.0
     max_rss: int = 0
     exit_code: int | None = None
+    limit: str = ""  # the limit that ended it: time, memory, disk, ...
     log_start: int = 0
     log_end: int = 0
-    fetches: tuple[FetchRecord, ...] = ()
+    fetches: tuple[Fetch, ...] = ()
     packages: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()  # names only
     message: str = ""
@@ -184,14 +187,15 @@ class Records:
         number = int(steps or 1)
         if start in ("", "last"):
             line = list(islice(self._asked_for(), number + 1))
-            whose = "builds"
+            whose = ""
         else:
             first = self.find(start)
             line = [build for build in self.ids() if build[16:-5] == first[16:-5] and build <= first]
-            whose = f"builds of {first[16:-5]} up to {first}" if first == start else f"builds of {first[16:-5]}"
+            whose = f" of {first[16:-5]}" + (f" up to {first}" if first[16:-5] != start else "")
         if len(line) <= number:
             hint = "`contractor list -n 0` shows them" if line else "`contractor build` makes one"
-            raise Rejected(f"{start}~{steps}: there are only {len(line)} {whose}", hint=hint)
+            there = f"the store has {count(len(line), 'build')}{whose}"
+            raise Rejected(f"{start}~{steps} is too far back: {there}", hint=hint)
         return line[number]
 
     def _asked_for(self) -> Iterator[str]:

@@ -84,6 +84,7 @@ def run(argv: list[str]) -> int:
             keep=args.keep,
             secrets=secrets,
             upstream_proxy=settings.proxy,
+            offline=args.offline,
             tick=tick,
         )
         for plan, part in zip(plans, steering, strict=True):

@@ -8,20 +8,28 @@ import msgspec
 
 from contractor.build.removal import removal
 from contractor.cli import config
+from contractor.cli.gc_text import short
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, talk
-from contractor.cli.text import human_size
+from contractor.cli.text import human_size, sanitize
 from contractor.core.errors import Broken, Rejected
 from contractor.core.words import count
+from contractor.store.gc import Tools
+from contractor.store.gc_clean import parts_of, take
 from contractor.store.layout import Store
 from contractor.store.live import is_live
+from contractor.store.pins import pin_of
 from contractor.store.records import Records
 
 
 def parser() -> Parser:
-    made = Parser("clean", "Remove kept workspaces. Results and artifacts stay: `contractor gc` is for those.")
+    made = Parser(
+        "clean",
+        "Remove the workspaces that builds kept: on request, or where a step failed. Results and artifacts stay: "
+        "`contractor gc` is for those.",
+    )
     made.add_argument("builds", nargs="*", metavar="BUILD", help="an id, its beginning, a name, or last")
-    made.add_argument("--kept", "--all-kept", action="store_true", help="the workspaces of all builds")
+    made.add_argument("--kept", "--all-kept", action="store_true", help="the workspaces of all builds with --keep")
     made.add_argument("--records", action="store_true", help="also the records and logs of the builds named")
     made.add_argument("--dry-run", action="store_true", help="only say what would go")
     return made
@@ -37,35 +45,35 @@ def run(argv: list[str]) -> int:
     store = open_store(args, config.load())
     records = Records(store)
     builds = [records.find(build) for build in args.builds] if args.builds else kept_builds(store)
-    for build in builds:
-        if is_live(store, build):
-            raise Rejected(f"the build {build} is running", hint="stop it first (Ctrl-C where it runs)")
-    if not builds:
-        talk("no workspace is kept")
     troubles: list[str] = []
     with removal() as hands:
-        for build in dict.fromkeys(builds):
-            for folder in ("work", "builds") if args.records else ("work",):
-                if not os.path.isdir(store.path(folder, build)):
-                    continue
-                size = human_size(hands.measure(store.path(folder), build))
-                put([f"{'would remove' if args.dry_run else 'removed'} {folder}/{build}  {size}"])
-                if not args.dry_run:
-                    troubles += hands.remove(store.path(folder), [build])
-                    _forget(store, build)
+        tools = Tools(hands.remove, hands.measure)
+        found = {build: parts_of(store, build, tools, records=args.records) for build in builds}
+        for build, parts in found.items():
+            if not args.dry_run:
+                troubles += take(store, build, parts, tools)
+                _forget(store, build)
+            verb = "would remove" if args.dry_run else "removed"
+            put(f"{verb} {sanitize(short(part.path))}  {human_size(part.size)}" for part in parts)
         if troubles:
             hint = hands.without or "remove it as the owner of its files, or as root"
             raise Broken(f"{count(len(troubles), 'folder')} could not be removed", details=tuple(troubles), hint=hint)
+    if not any(found.values()):
+        talk("no workspace is kept")
     return 0
 
 
 def kept_builds(store: Store) -> list[str]:
-    """The builds whose workspace is still there, and that do not run."""
-    return [
+    """The builds whose workspace is still there, and that do not run; those that are pinned are said and left."""
+    there = [
         build
         for build in sorted(os.listdir(store.path("work")))
         if os.path.isdir(store.path("work", build, "place")) and not is_live(store, build)
     ]
+    for build in there:
+        if pin_of(store, build) is not None:
+            talk(f"left alone: {sanitize(build)} is pinned")
+    return [build for build in there if pin_of(store, build) is None]
 
 
 def _forget(store: Store, build: str) -> None:

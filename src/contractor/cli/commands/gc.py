@@ -1,32 +1,51 @@
-"""contractor gc: take out of the store what is no longer needed; with limits, the least recently used results."""
+"""contractor gc: take out of the store what is no longer needed, and explain what stays."""
 
 from __future__ import annotations
+
+import argparse
 
 import msgspec
 
 from contractor.build.removal import removal
 from contractor.cli import config
+from contractor.cli.gc_text import lines
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk
-from contractor.cli.text import human_size, sanitize, table
+from contractor.cli.text import human_size
 from contractor.core.errors import Broken, Rejected
 from contractor.core.words import count
 from contractor.spec.quantities import parse_size
 from contractor.store.gc import Policy, Report, Tools, collect
+from contractor.store.gc_policy import FAILED_DAYS, SUPERSEDED_DAYS
 
-JSON_VERSION = 1
-_MOST_ROWS = 200
+JSON_VERSION = 2
 
 
 def parser() -> Parser:
     made = Parser(
         "gc",
-        "Remove what crashes left and what no result names. With limits, also results: the least recently used "
-        "first, and never what a running build uses. Records, logs and kept workspaces stay (`contractor clean`).",
+        "Remove what crashes left, what nothing names, and the workspaces of builds that failed long ago. With limits, "
+        "also results. What pinned or running builds need always stays. What stays is told with its reason and size.",
     )
-    made.add_argument("--size", metavar="SIZE", help="until the store has at most this size, such as 10G")
-    made.add_argument("--keep-days", type=float, metavar="N", help="keep what was used in the last N days")
-    made.add_argument("--keep-builds", type=int, metavar="N", help="keep what the newest N builds used")
+    made.add_argument("--size", metavar="SIZE", help="least recently used first, until the store has at most this: 10G")
+    made.add_argument("--keep-days", type=float, metavar="N", help="keep the results used in the last N days")
+    made.add_argument("--keep-builds", type=int, metavar="N", help="keep the results of the newest N builds")
+    made.add_argument(
+        "--failed-days",
+        type=float,
+        metavar="N",
+        help=f"keep the workspaces of failed steps N days (default {FAILED_DAYS:g}; with --keep-...: as those say)",
+    )
+    made.add_argument(
+        "--superseded-days",
+        type=float,
+        metavar="N",
+        help=f"but only N days after a later build of the same name succeeded (default {SUPERSEDED_DAYS:g})",
+    )
+    made.add_argument(
+        "--records-days", type=float, metavar="N", help="remove records and logs of builds older than N days"
+    )
+    made.add_argument("--explain", action="store_true", help="remove nothing; tell all that stays, build by build")
     made.add_argument("--dry-run", action="store_true", help="only say what would go")
     made.add_argument("--json", action="store_true", help="as JSON")
     return made
@@ -34,27 +53,38 @@ def parser() -> Parser:
 
 def run(argv: list[str]) -> int:
     args = parser().parse_args(argv)
-    size = None if args.size is None else size_of(args.size)
-    policy = Policy(size=size, keep_days=args.keep_days, keep_builds=args.keep_builds)
-    if (args.keep_days or 0) < 0 or (args.keep_builds or 0) < 0:
-        raise Rejected("--keep-days and --keep-builds take numbers from 0", hint="for example --keep-days 30")
+    policy = policy_of(args)
+    dry_run = args.dry_run or args.explain
     store = open_store(args, config.load())
     with removal() as hands:
-        report = collect(store, policy, Tools(hands.remove, hands.measure), dry_run=args.dry_run)
+        report = collect(store, policy, Tools(hands.remove, hands.measure), dry_run=dry_run)
         without = hands.without
     if args.json:
-        head = {"version": JSON_VERSION, "dry_run": args.dry_run, "freed": report.freed}
-        put_json({**head, **msgspec.to_builtins(report)})
+        head = {"version": JSON_VERSION, "dry_run": dry_run, "freed": report.freed, "policy": policy}
+        put_json({**msgspec.to_builtins(head), **msgspec.to_builtins(report)})
     else:
-        put(lines(report, dry_run=args.dry_run))
+        put(lines(report, dry_run=dry_run, everything=args.explain))
     if report.troubles:
         hint = f"no helper with the rights of other owners: {without}" if without else "see who uses it, and run again"
         raise Broken(
             f"{count(len(report.troubles), 'thing')} could not be removed", details=report.troubles[:20], hint=hint
         )
     if policy.size is not None and report.kept > policy.size:
-        talk(f"what stays has more than {args.size}: records, logs, kept workspaces, and what running builds use")
+        talk(f"what stays has more than {args.size}: {holding(report) or 'what is younger than an hour'}")
+    elif policy == Policy() and not args.json:
+        talk("results stay until a limit is given: --size 10G, --keep-days 30, --keep-builds 10")
     return 0
+
+
+def policy_of(args: argparse.Namespace) -> Policy:
+    """The options as a policy; Rejected for what is no number from 0."""
+    names = ("keep_days", "keep_builds", "failed_days", "superseded_days", "records_days")
+    numbers = {name: getattr(args, name) for name in names}
+    for name, number in numbers.items():
+        if number is not None and not number >= 0:  # nan is no number, either
+            option = f"--{name.replace('_', '-')}"
+            raise Rejected(f"{option} takes a number from 0", hint=f"for example {option} 30")
+    return Policy(size=None if args.size is None else size_of(args.size), **numbers)
 
 
 def size_of(text: str) -> int:
@@ -66,18 +96,13 @@ def size_of(text: str) -> int:
     raise Rejected(f"--size: {what}", hint=hint)
 
 
-def lines(report: Report, *, dry_run: bool) -> list[str]:
-    """What went and why, then what stays."""
-    shown = sorted(report.removed, key=lambda item: -item.size)
-    rows = [(human_size(item.size), sanitize(item.path), item.why) for item in shown[:_MOST_ROWS]]
-    found = table(rows, right=(0,))
-    if len(shown) > _MOST_ROWS:
-        found.append(f"... and {len(shown) - _MOST_ROWS} smaller ones")
-    verb = "would free" if dry_run else "freed"
-    found.append(f"{verb} {human_size(report.freed)} in {count(len(shown), 'item')}; {count(report.results, 'result')}")
-    found.append(f"kept {human_size(report.kept)}: {count(report.kept_results, 'result')}, records and logs")
-    if report.live:
-        found.append(f"running now, left alone: {', '.join(report.live)}")
-    for item in report.workspaces:
-        found.append(f"{item.why}: {item.path}  {human_size(item.size)}  (`contractor clean --kept` removes it)")
-    return found
+def holding(report: Report) -> str:
+    """What no limit can free, and how to: "pinned builds 8.0 GB (`contractor pin`), records and logs 3 MB"."""
+    words = {
+        "pinned": "pinned builds need {} (`contractor pin` lists them)",
+        "running": "running builds use {}",
+        "workspaces": "workspaces kept on request have {} (`contractor clean --kept`)",
+        "records": "records and logs have {} (--records-days)",
+    }
+    held = report.account.held
+    return ", ".join(text.format(human_size(held[who])) for who, text in words.items() if held[who])

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 from contractor.cli import config
+from contractor.cli.eta import left_text
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk, when
-from contractor.cli.text import duration, sanitize, table
+from contractor.cli.text import clip, duration, sanitize, table
 from contractor.store.layout import Store
 from contractor.store.live import is_live
+from contractor.store.progress import RUNNING, running_step, so_far
 from contractor.store.records import Record, Records
+from contractor.store.timings import expected
 
 JSON_VERSION = 1
 DIED = "died"  # a record says "running", and nobody runs it: killed, or the machine went down
 _DEFAULT = 20
+_NAME = 30  # columns of a running step's name
 
 
 def parser() -> Parser:
@@ -58,14 +63,32 @@ def state_of(record: Record, store: Store) -> str:
 
 
 def _row(record: Record, store: Store) -> tuple[str, ...]:
+    state, took = state_of(record, store), duration(record.seconds) if record.finished else "-"
+    if state == RUNNING:
+        state, took = _running(record, store)
     return (
         sanitize(record.id),
         sanitize(record.name) + "".join(f" {key}={sanitize(value)}" for key, value in record.matrix.items()),
-        state_of(record, store),
+        state,
         when(record.started),
-        duration(record.seconds) if record.finished else "-",
+        took,
         str(len(record.artifacts)),
     )
+
+
+def _running(record: Record, store: Store) -> tuple[str, str]:
+    """The step that a build is at; how long it has run, and how long it is likely to go on."""
+    records = Records(store)
+    record = so_far(records, record)
+    at = running_step(record)
+    took = duration(time.time() - record.started)
+    if at < 0:
+        return RUNNING, took
+    step = record.steps[at]
+    steps = [(step.name, step.action) for step in record.steps]
+    left = left_text(expected(records, record.name, record.matrix, steps)[at:], time.time() - step.started)
+    state = f"{RUNNING} {at + 1}/{len(steps)} {clip(sanitize(step.name), _NAME)}"
+    return state, f"{took}, {left}" if left else took
 
 
 def as_json(record: Record, store: Store) -> dict[str, Any]:

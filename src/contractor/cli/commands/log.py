@@ -1,192 +1,124 @@
-"""contractor log: what the steps of a build wrote, byte for byte.
-
-A step that did not run has no part in its build's log: what it wrote is in the log of the build that ran it.
-"""
+"""contractor log: what the steps of a build wrote: all of it, its end, what matches, or as it comes."""
 
 from __future__ import annotations
 
-import os
+import argparse
 import sys
-from collections.abc import Iterator
-from typing import NamedTuple
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from contractor.cli import config
+from contractor.cli.log_parts import Part, chosen_parts, pieces, position, tail
+from contractor.cli.log_sinks import Clean, Raw, Sink
 from contractor.cli.options import Parser, open_store
-from contractor.cli.output import put, talk
-from contractor.cli.text import sanitize
-from contractor.core.errors import Broken, Rejected
+from contractor.core.errors import Rejected
 from contractor.store.layout import Store
-from contractor.store.records import Record, Records, StepRecord
+from contractor.store.progress import so_far
+from contractor.store.records import Record, Records
 
-_PIECE = 1 << 16
+if TYPE_CHECKING:
+    from contractor.cli.log_grep import Grep
 
-
-class Part(NamedTuple):
-    """Bytes start..end of a log file; title: the step that wrote them."""
-
-    path: str
-    start: int
-    end: int
-    title: str
+_MOST_CONTEXT = 10_000
 
 
 def parser() -> Parser:
-    made = Parser("log", "Print what the steps of a build wrote: all bytes, or clean lines on a terminal.")
-    made.add_argument("build", nargs="?", default="last", help="an id, its beginning, or a name (default: the last)")
-    made.add_argument("--step", metavar="N|NAME", help="of this step only")
-    made.add_argument("--tail", type=int, metavar="N", help="the last N lines only")
+    made = Parser(
+        "log",
+        "Print what the steps of a build wrote: all bytes, or clean lines on a terminal. A cached step's come from the "
+        "log of the build that ran it.",
+    )
+    made.add_argument("build", nargs="?", default="", help="an id, its beginning, or a name (default: the last)")
+    made.add_argument("--step", metavar="STEP", help="of this step only: its number, its name, or how that begins")
+    made.add_argument("--tail", type=int, metavar="N", help="the last N lines only; with --attempts, of each")
+    made.add_argument(
+        "-f",
+        "--follow",
+        action="store_true",
+        help="also what comes, until the build or the step ends; then its exit code (default: the newest that runs)",
+    )
+    made.add_argument(
+        "--attempts",
+        action="store_true",
+        help="of every build in which the step ran with the same key, the newest last (default: the step that failed)",
+    )
+    made.add_argument(
+        "--grep",
+        metavar="PATTERN",
+        help="the lines that match, a Python regular expression; exit code 1 when none does",
+    )
+    made.add_argument("-i", "--ignore-case", action="store_true", help="with --grep: capitals do not matter")
+    made.add_argument("-C", "--context", type=int, metavar="N", help="with --grep: N lines around each as well")
+    made.add_argument("--json", action="store_true", help="with --grep: each line as JSON")
     return made
 
 
 def run(argv: list[str]) -> int:
     args = parser().parse_args(argv)
+    _check(args)
+    store = open_store(args, config.load())
+    with ExitStack() as stack:
+        grep = _grep(args, stack) if args.grep is not None else None
+        sink = grep or _plain_sink(args)
+        if args.follow:
+            from contractor.cli.log_follow import follow
+
+            return follow(store, _followed(store, args.build), args.step, args.tail, sink)
+        records = Records(store)
+        record = so_far(records, records.read(records.find(args.build)))
+        for part in _parts(record, store, args):
+            sink.begin(part)
+            for data in pieces(part):
+                sink.feed(data)
+            sink.end()
+        return 0 if grep is None or grep.found else 1
+
+
+def _check(args: argparse.Namespace) -> None:
     if args.tail is not None and args.tail < 0:
         raise Rejected("--tail takes a number of lines", hint="for example --tail 50")
-    store = open_store(args, config.load())
+    if args.context is not None and not 0 <= args.context <= _MOST_CONTEXT:
+        raise Rejected(f"-C takes a number of lines, at most {_MOST_CONTEXT}", hint="for example -C 3")
+    if args.attempts and args.follow:
+        raise Rejected("--attempts have ended: --follow does not go with it", hint="`contractor log --follow` alone")
+    for name, given in (("-i", args.ignore_case), ("-C", args.context is not None), ("--json", args.json)):
+        if given and args.grep is None:
+            raise Rejected(f"{name} goes with --grep", hint="for example --grep 'error|warning' -i -C 3")
+
+
+def _parts(record: Record, store: Store, args: argparse.Namespace) -> list[Part]:
+    if not args.attempts:
+        parts = chosen_parts(record, store, args.step)
+        return parts if args.tail is None else tail(parts, args.tail)
+    from contractor.cli.log_attempts import attempts, failed_step
+
+    found = attempts(record, position(record, args.step or failed_step(record)), store)
+    if args.tail is None:
+        return found
+    return [cut for part in found for cut in tail([part], args.tail) or [part._replace(start=part.end)]]
+
+
+def _followed(store: Store, build: str) -> Record:
+    from contractor.cli.log_follow import first_record, newest_running
+
     records = Records(store)
-    record = records.read(records.find(args.build))
-    parts = chosen_parts(record, store, args.step)
-    if args.tail is not None:
-        parts = tail(parts, args.tail)
-    terminal = sys.stdout.isatty()
-    for part in parts:
-        if terminal and args.step is None:
-            put([f"==> {part.title}"])
-        if terminal:
-            put(lines_of(part))
-        else:
-            sys.stdout.flush()
-            for data in pieces(part):
-                sys.stdout.buffer.write(data)
-    return 0
+    meant = newest_running(store) if not build else None
+    return first_record(records, meant or records.find(build))
 
 
-def chosen_parts(record: Record, store: Store, step: str | None) -> list[Part]:
-    """Where the log of a step is, or of all steps in order. Rejected: no such step, or its log is gone."""
-    if record.outcome == "running":
-        if step is not None:
-            raise Rejected(
-                f"the build {record.id} has not ended, so its log has no parts yet",
-                hint=f"`contractor log {record.id}` prints all of it",
-            )
-        path = _log_path(store, record.id)
-        return [Part(path, 0, os.path.getsize(path) if os.path.exists(path) else 0, "the log so far")]
-    if step is not None:
-        return [part_of(record, find_step(record, step), store)]
-    parts = []
-    for index, found in enumerate(record.steps):
-        if found.outcome == "not run":
-            continue
-        try:
-            parts.append(part_of(record, index, store))
-        except Rejected as error:
-            talk(f"note: {error.message}")
-    return parts
+def _plain_sink(args: argparse.Namespace) -> Sink:
+    if sys.stdout.isatty():
+        return Clean(headings=args.step is None or args.attempts, redraw=config.load().live)
+    return Raw(headings=args.attempts)
 
 
-def find_step(record: Record, text: str) -> int:
-    """The index of a step by its number, from 1, or by its name."""
-    names = [step.name for step in record.steps]
-    if text in names:
-        return names.index(text)
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= len(names):
-        return int(text) - 1
-    import difflib
+def _grep(args: argparse.Namespace, stack: ExitStack) -> Grep:
+    from contractor.cli.log_grep import Form, Grep, Searcher, compile_pattern
 
-    near = difflib.get_close_matches(text, names, 1, 0.5)
-    details = tuple(f"{number}. {sanitize(name)}" for number, name in enumerate(names, 1))
-    hint = f"did you mean --step '{near[0]}'?" if near else "give its number or its name"
-    raise Rejected(f"the build {record.id} has no step {text!r}", details=details, hint=hint)
-
-
-def part_of(record: Record, index: int, store: Store) -> Part:
-    """A step's part, in the log of the build that ran it. Rejected: that build's log is gone."""
-    step = record.steps[index]
-    title = f"{index + 1}. {sanitize(step.name)}"
-    if step.outcome == "not run":
-        raise Rejected(f"step {title} was not reached in this build", hint="`contractor show` tells what happened")
-    if not step.made_by:
-        return Part(_log_path(store, record.id), step.log_start, step.log_end, title)
-    origin = _ran(step, store)
-    if origin is None or not os.path.exists(_log_path(store, step.made_by)):
-        raise Rejected(
-            f"the log of step {title} is gone with the record of {step.made_by}, the build that ran it",
-            hint="`contractor build --fresh` runs every step again",
-        )
-    return Part(_log_path(store, step.made_by), origin.log_start, origin.log_end, f"{title} (ran in {step.made_by})")
-
-
-def _ran(step: StepRecord, store: Store) -> StepRecord | None:
-    """The same action in the record of the build that ran it."""
-    try:
-        record = Records(store).read(step.made_by)
-    except (Rejected, Broken):
-        return None
-    return next((found for found in record.steps if found.key == step.key and not found.made_by), None)
-
-
-def _log_path(store: Store, build: str) -> str:
-    return f"{Records(store).folder(build)}/log"
-
-
-def pieces(part: Part) -> Iterator[bytes]:
-    """A part's bytes; fewer when the file is shorter than its record says."""
-    if part.end <= part.start:
-        return
-    try:
-        with open(part.path, "rb") as file:
-            file.seek(part.start)
-            left = part.end - part.start
-            while left and (data := file.read(min(left, _PIECE))):
-                left -= len(data)
-                yield data
-    except FileNotFoundError as error:
-        raise Rejected(f"the log is gone: {part.path}", hint="`contractor list` shows the builds") from error
-    except OSError as error:
-        raise Broken(f"the log cannot be read: {part.path}: {error.strerror}") from error
-
-
-def lines_of(part: Part) -> Iterator[str]:
-    """A part's lines as a terminal may have them; a line without an end at the end is a line."""
-    rest = b""
-    for data in pieces(part):
-        *lines, rest = (rest + data).split(b"\n")
-        yield from map(sanitize, lines)
-        if len(rest) > _PIECE * 16:
-            yield sanitize(rest)
-            rest = b""
-    if rest:
-        yield sanitize(rest)
-
-
-def tail(parts: list[Part], number: int) -> list[Part]:
-    """What of the parts holds the last `number` lines."""
-    found: list[Part] = []
-    for part in reversed(parts):
-        if number <= 0:
-            break
-        start, lines = _tail_start(part, number)
-        found.append(part._replace(start=start))
-        number -= lines
-    return found[::-1]
-
-
-def _tail_start(part: Part, number: int) -> tuple[int, int]:
-    """Where the last `number` lines of a part begin, and how many lines there are from there. Reads backwards."""
-    if part.end <= part.start or not os.path.exists(part.path):
-        return part.start, 0
-    with open(part.path, "rb") as file:
-        at, seen = part.end, 0
-        while at > part.start:
-            size = min(_PIECE, at - part.start)
-            file.seek(at - size)
-            data = file.read(size)
-            place = len(data)
-            if at == part.end and data.endswith(b"\n"):
-                place -= 1  # the end of the last line begins no other
-            while (place := data.rfind(b"\n", 0, place)) >= 0:
-                seen += 1
-                if seen == number:
-                    return at - size + place + 1, number
-            at -= size
-    return part.start, seen + 1
+    pattern = compile_pattern(args.grep, ignore_case=args.ignore_case)
+    form: Form = "pipe"
+    if args.json:
+        form = "json"
+    elif sys.stdout.isatty():
+        form = "colour" if config.load().colour else "terminal"
+    return Grep(stack.enter_context(Searcher(pattern)), args.context or 0, form, builds=args.attempts)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
 import msgspec
 
+from contractor.build.history import earlier_builds
 from contractor.build.prepare import make_plans
 from contractor.cli import config
+from contractor.cli.eta import roughly, total_text
 from contractor.cli.options import Parser, add_request, open_store, request_of
 from contractor.cli.output import limits_text, put, put_json
 from contractor.cli.text import clip, sanitize, table
-from contractor.core.errors import Broken, Rejected
-from contractor.plan.model import Action, Plan, decode
+from contractor.plan.model import Action, Plan
 from contractor.plan.planner import base_artifact
-from contractor.plan.reasons import Decision, Earlier, decide
+from contractor.plan.reasons import Decision, decide
 from contractor.sandbox.local import LocalSandbox, choose
 from contractor.sandbox.spec import Tier
 from contractor.spec.actions import ACTIONS
@@ -25,6 +26,7 @@ from contractor.spec.model import CreateSystree
 from contractor.store.layout import Store
 from contractor.store.records import Records
 from contractor.store.results import Results
+from contractor.store.timings import expected
 
 JSON_VERSION = 1
 _LOOK_BACK = 10  # builds of the same name that are compared with
@@ -34,12 +36,20 @@ _PLACES = {"bwrap on host tree": "host tree", "bwrap on systree": "systree"}  # 
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A plan with what is decided about it. bases: those that must be built first, by name; ready: those that are."""
+    """A plan with what is decided about it. bases: those that must be built first, by name; ready: those that are.
+
+    likely: the seconds that each action is likely to take, None where it never succeeded; empty: not looked up.
+    """
 
     plan: Plan
     decisions: tuple[Decision, ...]
     bases: dict[str, Shown]
     ready: tuple[str, ...]
+    likely: tuple[float | None, ...] = ()
+
+    def seconds(self, position: int) -> float | None:
+        """What an action that runs is likely to take."""
+        return self.likely[position] if self.likely and self.decisions[position].runs else None
 
 
 def parser() -> Parser:
@@ -76,7 +86,8 @@ def examine(plan: Plan, store: Store, sandbox: LocalSandbox) -> Shown:
         if found is not None:
             made_by[action.key] = found.build
     complete = len(made_by) == len({action.key for action in plan.actions})
-    decisions = decide(plan, made_by, [] if complete else list(islice(_earlier(plan, store), _LOOK_BACK)))
+    history = earlier_builds(Records(store), plan.name, plan.matrix)
+    decisions = decide(plan, made_by, [] if complete else islice(history, _LOOK_BACK))
     wanted = {
         action.step.action.base
         for action, decision in zip(plan.actions, decisions, strict=True)
@@ -87,23 +98,10 @@ def examine(plan: Plan, store: Store, sandbox: LocalSandbox) -> Shown:
         for name, base in plan.bases.items()
         if name in wanted and results.find(base_artifact(base).key) is None
     }
-    return Shown(plan, decisions, missing, tuple(name for name in plan.bases if name not in missing))
-
-
-def _earlier(plan: Plan, store: Store) -> Iterator[Earlier]:
-    """Builds of the same name, newest first; those of the same combination of the matrix only, where there is one."""
-    records = Records(store)
-    for build in records.ids():
-        if build[16:-5] != plan.name:
-            continue
-        try:
-            record = records.read(build)
-            with open(f"{records.folder(build)}/plan.json", "rb") as file:
-                old = decode(file.read())
-        except (Rejected, Broken, OSError, msgspec.DecodeError):
-            continue
-        if record.matrix == plan.matrix:
-            yield Earlier(build, old, tuple(step.outcome for step in record.steps))
+    ready = tuple(name for name in plan.bases if name not in missing)
+    ids = [(action.step.name, action.kind) for action in plan.actions]
+    likely = () if complete else expected(Records(store), plan.name, plan.matrix, ids)
+    return Shown(plan, decisions, missing, ready, likely)
 
 
 def heading(plan: Plan, tier: Tier) -> list[str]:
@@ -131,8 +129,10 @@ def steps(shown: Shown, indent: str = "") -> list[str]:
     for name, base in shown.bases.items():
         lines += [f"{indent}  base {name}, which must be built first (plan {base.plan.digest[:_KEY]})"]
         lines += steps(base, indent + "    ")
-    rows = [("", "step", "place", "network", "key", "", "why")]
+    total = total_text([shown.seconds(at) for at, decision in enumerate(shown.decisions) if decision.runs])
+    rows: list[tuple[str, ...]] = [("", "step", "place", "network", "key", "", "about", "why")]
     for number, (action, decision) in enumerate(zip(shown.plan.actions, shown.decisions, strict=True), 1):
+        seconds = shown.seconds(number - 1)
         cells = (
             str(number),
             clip(_titled(action), _NAME),
@@ -140,10 +140,14 @@ def steps(shown: Shown, indent: str = "") -> list[str]:
             sanitize(", ".join(action.hosts)) or "none",
             action.key[:_KEY],
             "will run" if decision.runs else "cached",
+            roughly(seconds) if seconds is not None else "",
             sanitize(decision.reason.replace("made by ", "by ")),
         )
         rows.append(cells)
-    lines += [f"{indent}  {line}" for line in table(rows, right=(0,))]
+    if not total:
+        rows = [row[:6] + row[7:] for row in rows]
+    lines += [f"{indent}  {line}" for line in table(rows, right=(0, 6) if total else (0,))]
+    lines += [f"{indent}  {total}"] if total else []
     lines += [f"{indent}  left out: {sanitize(name)}: {sanitize(why)}" for name, why in shown.plan.skipped]
     return lines
 
@@ -168,6 +172,7 @@ def as_json(shown: Shown) -> dict[str, Any]:
             "runs": decision.runs,
             "reason": decision.reason,
             "cause": decision.cause + 1 or None,
+            "seconds": shown.seconds(number - 1),
         }
         for number, (action, decision) in enumerate(zip(plan.actions, shown.decisions, strict=True), 1)
     ]

@@ -15,6 +15,8 @@ from contractor.cli.text import clean_lines, duration, human_size, sanitize, tab
 from contractor.core.words import count
 from contractor.spec.model import Limits
 from contractor.store.layout import Store
+from contractor.store.pins import pin_of
+from contractor.store.progress import RUNNING, so_far
 from contractor.store.records import Record, Records, StepRecord
 
 
@@ -33,6 +35,7 @@ def run(argv: list[str]) -> int:
     if args.json:
         put_json({**msgspec.to_builtins(record), "state": state_of(record, store)})
         return 0
+    record = so_far(records, record)
     put(_head(record, store))
     put(_steps(record))
     put(_artifacts(record))
@@ -63,6 +66,9 @@ def _head(record: Record, store: Store) -> list[str]:
     if record.kept:
         gone = "" if os.path.isdir(record.kept) else " (gone)"
         rows.append(("workspace", f"{record.kept}{gone}"))
+    pin = pin_of(store, record.id)
+    if pin is not None:
+        rows.append(("pinned", f"{when(pin.at)} {pin.reason}".rstrip()))
     rows.append(("record", Records(store).folder(record.id)))
     return [sanitize(record.id), *("  " + line for line in table([(name, sanitize(text)) for name, text in rows]))]
 
@@ -87,7 +93,7 @@ def _step(number: int, step: StepRecord) -> tuple[str, ...]:
         sanitize(step.name),
         step.action,
         step.outcome + (f" ({step.exit_code})" if step.exit_code else ""),
-        duration(step.seconds) if ran else "",
+        duration(step.seconds) if ran and step.outcome != RUNNING else "",
         duration(step.cpu_seconds) if step.cpu_seconds else "",
         human_size(step.max_rss) if step.max_rss else "",
         fetched + (f", {refused} refused" if refused else ""),
