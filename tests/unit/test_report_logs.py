@@ -49,10 +49,10 @@ def numbered(span: Span) -> list[tuple[int, str]]:
 LOGS = st.lists(st.text("ab ", max_size=12), max_size=40).map(lambda lines: "\n".join(lines).encode())
 
 
-@given(LOGS, st.integers(4, 200))
-def test_nothing_is_lost_and_lines_keep_their_numbers(tmp_path_factory, data, room):
+@given(LOGS, st.integers(4, 200), st.integers(4, 60))
+def test_nothing_is_lost_and_lines_keep_their_numbers(tmp_path_factory, data, room, most):
     path = written(tmp_path_factory, data)
-    found = cut(path, 7, 7 + len(data), room)
+    found = cut(path, 7, 7 + len(data), room, most)
     lines = data.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
@@ -65,6 +65,7 @@ def test_nothing_is_lost_and_lines_keep_their_numbers(tmp_path_factory, data, ro
         return
     assert found.gap is not None
     assert found.tail.end == 7 + len(data)
+    assert len(numbered(found.head)) + len(numbered(found.tail)) <= most
     assert found.gap.size == found.tail.start - found.head.end
     assert found.gap.first <= found.gap.last
     for number, text in numbered(found.tail):
@@ -80,15 +81,24 @@ def test_nothing_is_lost_and_lines_keep_their_numbers(tmp_path_factory, data, ro
 def test_the_cut_is_at_line_ends(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"".join(b"line %03d\n" % number for number in range(1, 101)))
-    found = cut(str(path), 0, 900, 100)
+    found = cut(str(path), 0, 900, 100, 100)
     assert found == Shown(100, 900, Span(str(path), 0, 18), Gap(3, 92, 810), Span(str(path), 828, 900, first=93))
     assert numbered(found.tail)[0] == (93, "line 093")
+
+
+def test_a_log_of_many_short_lines_is_cut_by_lines(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"\n" * 1000)
+    found = cut(str(path), 0, 1000, 1000, 100)
+    assert found.gap == Gap(26, 925, 900)
+    assert found.tail == Span(str(path), 925, 1000, first=926)
+    assert cut(str(path), 0, 1000, 1000, 1000).gap is None
 
 
 def test_one_endless_line_is_cut_inside(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"x" * 1000)
-    found = cut(str(path), 0, 1000, 100)
+    found = cut(str(path), 0, 1000, 100, 100)
     assert found.gap == Gap(1, 1, 900)
     assert found.tail is not None
     assert found.tail.goes_on
@@ -98,8 +108,8 @@ def test_one_endless_line_is_cut_inside(tmp_path):
 def test_a_file_that_is_shorter_than_its_record(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"a\nb")
-    assert cut(str(path), 0, 1_000_000, 10) == Shown(2, 3, Span(str(path), 0, 3))
-    assert cut(str(path), 100, 200, 10).size == 0
+    assert cut(str(path), 0, 1_000_000, 10, 10) == Shown(2, 3, Span(str(path), 0, 3))
+    assert cut(str(path), 100, 200, 10, 10).size == 0
 
 
 @pytest.mark.parametrize("line", ["é" * 40, "x" * 70_000, "a short line"], ids=["wide", "long", "short"])
@@ -129,8 +139,8 @@ def test_blocks_of_many_lines_say_how_high_they_are(tmp_path):
 def test_the_excerpt_is_the_last_lines_without_empty_ones(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"".join(b"%d\n" % number for number in range(30)) + b"\n\n")
-    last = excerpt(cut(str(path), 0, path.stat().st_size, 1000))
+    last = excerpt(cut(str(path), 0, path.stat().st_size, 1000, 100))
     assert last is not None
     assert re.findall("<li>(.*)</li>", last.html) == [str(number) for number in range(18, 30)]
     path.write_bytes(b" \n\n")
-    assert excerpt(cut(str(path), 0, 3, 10)) is None
+    assert excerpt(cut(str(path), 0, 3, 10, 10)) is None

@@ -22,7 +22,13 @@ _OUTPUT_MAX = 16 << 20  # bytes
 
 
 def run_aside(
-    argv: Sequence[str], store: Store, sandbox: LocalSandbox, *, hosts: tuple[str, ...], shown: str = ""
+    argv: Sequence[str],
+    store: Store,
+    sandbox: LocalSandbox,
+    *,
+    hosts: tuple[str, ...] = (),
+    shown: str = "",
+    seconds: float = 60.0,
 ) -> tuple[Exit, bytes]:
     """hosts: what it may reach through the proxy. shown: a folder or file that it sees, read-only, as /run/shown."""
     output = bytearray()
@@ -41,7 +47,7 @@ def run_aside(
                 argv=tuple(argv),
                 mounts=(*mounts(), Mount("bind", "/workspace", WORKSPACE), *seen),
                 env={"PATH": HOST_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": "/tmp", **(PROXY if hosts else {})},
-                limits=Limits(time=60.0),
+                limits=Limits(time=seconds),
                 network=bool(hosts),
             )
             with Door(Access(hosts), lambda _fetch: None) as door:

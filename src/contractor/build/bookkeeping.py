@@ -98,10 +98,10 @@ class Bookkeeping:
         self.emit(events.StepCached(at=time.time(), build=self.id, step=index, reason=reason, made_by=result.build))
         self._artifact(index, result)
 
-    def step_started(self, index: int, log_start: int) -> None:
+    def step_started(self, index: int, log_start: int, reason: str) -> None:
         now = time.time()
         self._steps[index] = msgspec.structs.replace(self._steps[index], started=now, log_start=log_start)
-        self.emit(events.StepStarted(at=now, build=self.id, step=index, log_start=log_start))
+        self.emit(events.StepStarted(at=now, build=self.id, step=index, reason=reason, log_start=log_start))
 
     def step_finished(self, index: int, context: StepContext, result: Result) -> None:
         self._end_step(index, context, result.seconds, Outcome.SUCCEEDED, "")

@@ -21,6 +21,7 @@ from contractor.spec.quantities import duration_text, size_text
 from contractor.store.layout import Store
 
 if TYPE_CHECKING:
+    from contractor.build.inside.vary import Variation
     from contractor.build.steer import Steering
     from contractor.sandbox.terminal import Terminal
 
@@ -37,6 +38,7 @@ class Options(NamedTuple):
     says where to. packed: told when a base's last step has packed all of the workspace, which is free to be taken.
     steering: which part of the plan runs, and where a person gets a shell; None: all of it, and nowhere.
     offline: no server is asked for anything. replaying: what the plan's replays are of, in words.
+    variation: conditions of the machine that are to be other than usual.
     """
 
     folder: str = "."
@@ -51,6 +53,7 @@ class Options(NamedTuple):
     steering: Steering | None = None
     offline: bool = False
     replaying: str = "the lock"
+    variation: Variation | None = None
 
 
 class Made(NamedTuple):

@@ -48,6 +48,7 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
         stack.enter_context(in_use(store, books.id))
         aside = options.steering is not None and options.steering.trial is not None
         place = Place(store, results, sandbox, f"{store.root}/work/{books.id}/place", aside=aside)
+        place.variation = options.variation
         log = Log(f"{books.folder}/log", plan.limits.log)
         stack.callback(log.close)
         build = _Build(plan, store, sandbox, books, StepContext(place, store, plan, options, log))
@@ -98,6 +99,7 @@ class _Build:
         self.results = Results(store, sandbox.ids)
         self.steering = context.options.steering or Steering()
         self.origin = Origins()
+        self.explained = False
         self.visits = Visits(plan, self.steering, context, books)
 
     def steps(self) -> None:
@@ -118,7 +120,7 @@ class _Build:
         if found is not None:
             self.books.cached(index, found)
             return
-        self.books.step_started(index, self.context.log.size)
+        self.books.step_started(index, self.context.log.size, self._why(index))
         began = time.monotonic()
         try:
             if isinstance(action.step.action, CreateSystree) and action.step.action.base:
@@ -134,6 +136,17 @@ class _Build:
                 self.visits.failed()
             raise
         self.books.step_finished(index, self.context, result)
+
+    def _why(self, index: int) -> str:
+        """Why the first step that runs does: the others mostly run because of it."""
+        if self.books.parent or self.explained:
+            return ""
+        self.explained = True
+        if index in self.steering.anew or self.context.options.fresh or self.context.options.variation is not None:
+            return "as asked"
+        from contractor.build.history import why_it_runs  # 10 ms, of use only to who has built it before
+
+        return why_it_runs(self.books.records, self.plan, self.books.id, index)
 
     def _found(self, index: int, action: Action) -> Result | None:
         steering = self.steering
@@ -237,6 +250,7 @@ class _Build:
                 keep=False,
                 secrets={},
                 export=None,
+                variation=None,
                 packed=packed if self.steering.trial is None else None,
                 steering=None,
             )

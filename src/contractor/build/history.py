@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 
 import msgspec
 
 from contractor.core.errors import Broken, Rejected
 from contractor.plan.model import Plan, decode
-from contractor.plan.reasons import Earlier
+from contractor.plan.reasons import Earlier, reason
 from contractor.store.records import Records
 
 Tell = Callable[[str], None]
@@ -47,3 +48,10 @@ def earlier_builds(
                 tell(f"{error.message}: it is not compared with")
             continue
         yield Earlier(build, plan, tuple(step.outcome for step in record.steps), record.started)
+
+
+def why_it_runs(records: Records, plan: Plan, build: str, index: int) -> str:
+    """Why a step of a build that has just begun runs, in a line; "" when there is no build to compare it with."""
+    earlier = earlier_builds(records, plan.name, plan.matrix, before=build)
+    first = next(earlier, None)
+    return reason(plan, index, chain([first], earlier)) if first is not None else ""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from contractor.core.errors import Broken
 from contractor.sandbox.local import LocalSandbox
 from contractor.sandbox.memory import MemoryGroup
@@ -15,6 +17,7 @@ from contractor.store.layout import Store
 from contractor.store.results import Results
 
 if TYPE_CHECKING:
+    from contractor.build.inside.vary import Variation
     from contractor.sandbox.namespace import Supervisor
 
 
@@ -29,6 +32,7 @@ class Place:
     ) -> None:
         self.folder = folder
         self.workspace: str | None = None
+        self.variation: Variation | None = None
         self._store = store
         self._results = results
         self._sandbox = sandbox
@@ -49,7 +53,8 @@ class Place:
 
             self._running = self._stack.enter_context(self._sandbox.start(OPERATIONS))
             require_overlay(self._store.root, self._running[0])
-            self._running[0].call("begin", {"work": self.folder})
+            variation = msgspec.to_builtins(self.variation) if self.variation is not None else None
+            self._running[0].call("begin", {"work": self.folder, "variation": variation})
             self.workspace = ""
         return self._running
 

@@ -4,7 +4,8 @@
     __complete zsh|fish WORDS...  the words after `contractor`, without quotes; the last is the one that is completed
 
 The first line of the answer says who finishes it: "words" (the answer is all), "nospace" (for bash: no space after it),
-"files" or "dirs" (the shell knows best). Each further line is a value, for zsh and fish with a tab and a help text.
+"files", "dirs", for zsh "specs" (the shell knows best). Each further line is a value, for zsh and fish with a tab and a
+help text.
 It is asked at every press of a key: so it is quick, never fails, prints nothing else, and changes nothing anywhere.
 """
 
@@ -149,9 +150,10 @@ class _Line:
         return known[-1] if known and known[-1].many else None
 
     def _unused(self) -> list[Candidate]:
-        """Options that may still be given: the long names, and short ones where nothing longer exists."""
+        """Options that may still be given, by their long names; those that every command has come last."""
         seen = {option.names[0]: option for option in self._options.values()}
-        return [Candidate(name, option.help) for name, option in seen.items() if option.many or name not in self._used]
+        free = [Candidate(name, it.help) for name, it in seen.items() if it.many or name not in self._used]
+        return sorted(free, key=lambda it: it.value in _COMMON)
 
     def _of_kinds(self, kinds: Sequence[str], words: Sequence[str], now: str, lead: str = "") -> Answer:
         """A value, after `lead` where it is one word with its option."""
@@ -167,7 +169,7 @@ class _Line:
                 found += values(kind, given)
             except Exception:  # noqa: S112  # a specification with mistakes, a store that is none: nothing to offer
                 continue
-        return Answer(candidates=[it._replace(value=lead + it.value) for it in found])
+        return Answer("specs" if "spec" in kinds else "words", [it._replace(value=lead + it.value) for it in found])
 
     def _given(self, now: str) -> Given:
         from contractor.cli import config

@@ -58,7 +58,8 @@ def _builds(given: Given) -> Iterator[Candidate]:
     for name, build in newest.items():
         yield Candidate(name, f"the newest: {build}")
     for build in ids[:BUILDS]:
-        yield Candidate(build, _outcome(f"{given.store}/builds/{build}/record.json"))
+        outcome = _outcome(f"{given.store}/builds/{build}/record.json")
+        yield Candidate(build, "died" if outcome == "running" and not _lives(given.store, build) else outcome)
 
 
 def _outcome(path: str) -> str:
@@ -72,6 +73,12 @@ def _outcome(path: str) -> str:
     finally:
         os.close(fd)
     return head.partition(b'"outcome": "')[2].partition(b'"')[0].decode("utf-8", "replace")
+
+
+def _lives(store: str, build: str) -> bool:
+    from contractor.store.live import held
+
+    return held(f"{store}/work/{build}/lock")
 
 
 def _steps(given: Given) -> Iterator[Candidate]:

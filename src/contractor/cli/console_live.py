@@ -116,7 +116,7 @@ class LiveConsole:
             self._skip(build, event, columns)
         elif isinstance(event, StepStarted):
             self._turn(build)
-            self._say([self._rows.aside(build, event.reason, columns)] if self._verbose and event.reason else [])
+            self._say([self._rows.aside(build, event.reason, columns)] if event.reason else [])
         elif isinstance(event, StepFetched):
             self._fetched(build, event, columns)
         elif isinstance(event, StepFinished):

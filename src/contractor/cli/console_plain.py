@@ -94,7 +94,7 @@ class PlainConsole:
         if isinstance(event, StepStarted):
             self._flush()
             self._fold(self._heading(build, event.step))
-            self._lines([f"reason: {sanitize(event.reason)}"] if self._verbose and event.reason else [])
+            self._lines([f"reason: {sanitize(event.reason)}"] if event.reason else [])
         elif isinstance(event, StepCached):
             reason = f": {sanitize(event.reason)}" if self._verbose and event.reason else ""
             self._lines([f"{self._heading(build, event.step)}, cached{reason}"])

@@ -10,6 +10,7 @@ import ctypes
 import os
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 
@@ -23,6 +24,9 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 MS_RELATIME = 0x200000
 MNT_DETACH = 2
+
+ADDR_NO_RANDOMIZE = 0x0040000
+UNAME26 = 0x0020000
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -47,6 +51,11 @@ def _check(result: int, what: str) -> int:
 
 def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
+
+
+def personality(flags: int) -> None:
+    """Of this process and its children: https://man7.org/linux/man-pages/man2/personality.2.html"""
+    _check(_libc.personality(ctypes.c_ulong(flags)), "personality")
 
 
 def prctl(option: int, value: int) -> None:

@@ -63,6 +63,10 @@ class Terminal:
             self._resize()
             tty.setraw(self.source, termios.TCSANOW)
             yield self._ours, theirs
+        except BaseException:
+            with contextlib.suppress(OSError):
+                write_all(self.target, b"\r\n")  # it was in the middle of something
+            raise
         finally:
             signal.signal(signal.SIGWINCH, resized)
             with contextlib.suppress(termios.error, OSError):  # it may be gone

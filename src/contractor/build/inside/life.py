@@ -6,6 +6,8 @@ import os
 import stat
 from typing import Any
 
+import msgspec
+
 from contractor.build.inside.access import Opened
 from contractor.build.inside.tree import unmount_tree
 from contractor.build.inside.workspace import fresh_workspace
@@ -26,7 +28,11 @@ def begin(inside: Inside, args: Args, _fds: list[int]) -> None:
     os.mkdir(work, 0o755)
     os.chdir(work)  # mounts name their layers relative to it: a step sees the names in /proc/mounts
     make_stage()
-    inside.state.update(work=work, scan=states.EMPTY, mounted=None, uppers=0)
+    inside.state.update(work=work, scan=states.EMPTY, mounted=None, uppers=0, tmpfs=0)
+    if args.get("variation"):
+        from contractor.build.inside.vary import Variation, apply
+
+        apply(inside, msgspec.convert(args["variation"], Variation))
     fresh_workspace(inside, work)
 
 
@@ -78,7 +84,9 @@ def end(inside: Inside, args: Args, _fds: list[int]) -> None:
     """Unmount, and remove the build's place unless it is to be kept."""
     unmount_tree(inside, {}, [])
     syscalls.umount(WORKSPACE)
+    work = inside.state["work"]
+    if inside.state["tmpfs"]:
+        syscalls.umount(f"{work}/ws")
     if not args["keep"]:
-        work = inside.state["work"]
         with Opened(os.path.dirname(work)) as fd:
             remove_tree(fd.number, os.path.basename(work))

@@ -25,9 +25,14 @@ def fresh_workspace(inside: Inside, work: str) -> None:
     """An empty workspace, shown at WORKSPACE in place of the one before."""
     if os.path.lexists(f"{work}/ws"):
         syscalls.umount(WORKSPACE)
+        if inside.state["tmpfs"]:
+            syscalls.umount(f"{work}/ws")
         with Opened(work) as fd:
             remove_tree(fd.number, "ws")
     os.mkdir(f"{work}/ws", 0o755)
+    if inside.state["tmpfs"]:
+        options = f"mode=755,size={inside.state['tmpfs']}".encode()
+        syscalls.mount("contractor", f"{work}/ws", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
     if inside.owners:
         os.chown(f"{work}/ws", BUILD_ID, BUILD_ID)
     syscalls.bind(f"{work}/ws", WORKSPACE)

@@ -24,7 +24,7 @@ def parser() -> Parser:
     )
     made.add_argument("build", nargs="?", default="last", help="an id, its beginning, or a name (default: the last)")
     made.add_argument("-o", "--output", metavar="FILE", help='the file, "-" for standard output (default: ID.html)')
-    made.add_argument("--full-logs", action="store_true", help="all of every log: large logs make a page that is slow")
+    made.add_argument("--full-logs", action="store_true", help="all of every log, not only the ends of long ones")
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -46,7 +47,7 @@ def page(store: Store, build: str, *, full: bool) -> Page:
     record = _with_fetches(so_far(records, record), events)
     if state == DIED:
         record = _died(record)
-    latest = max([record.started, *(event.at for event in events)])
+    latest = max([record.started, *(event.at for event in events), _written(records, build)])
     if not record.finished:
         record = msgspec.structs.replace(record, seconds=latest - record.started)
     cached = {event.step: event.at for event in events if isinstance(event, StepCached) and event.build == build}
@@ -77,6 +78,15 @@ def page(store: Store, build: str, *, full: bool) -> Page:
         fetches=fetches,
         environment=facts.environment(record),
     )
+
+
+def _written(records: Records, build: str) -> float:
+    """When something last came from a step: output is no stored event."""
+    try:
+        found = os.stat(f"{records.folder(build)}/log")
+    except FileNotFoundError:
+        return 0.0
+    return found.st_mtime if found.st_size else 0.0
 
 
 def _plan(records: Records, build: str) -> Plan | None:

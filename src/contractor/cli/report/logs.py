@@ -6,6 +6,7 @@ between and the command that prints them. The bounds:
     STEP    of each step: a quarter from the beginning, the rest from the end
     DECISIVE  of the step that decided the outcome
     TOTAL   of all steps together, shared out fairly: what short logs leave goes to the long ones
+    LINES   of all steps together, in equal parts: a log of empty lines is small, but long
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from contractor.cli.report import ansi
 STEP = 512 << 10  # bytes
 DECISIVE = 1 << 20
 TOTAL = 4 << 20
+LINES = 200_000
 EXCERPT = 12  # lines
 _LONGEST_OF_EXCERPT = 500  # bytes of a line
 _PIECE = 1 << 15  # bytes that become one block of the page
@@ -77,25 +79,48 @@ def shares(sizes: Sequence[int], total: int, most: Sequence[int]) -> list[int]:
     return parts
 
 
-def cut(path: str, start: int, end: int, room: int) -> Shown:
-    """Choose what of a log is shown in about `room` bytes, at line ends where there are some. OSError as of open."""
+def cut(path: str, start: int, end: int, room: int, lines: int) -> Shown:
+    """Choose what of a log is shown, at line ends where there are some: about `room` bytes and `lines` lines.
+
+    OSError as of open.
+    """
     with open(path, "rb", buffering=0) as file:
         end = max(start, min(end, os.fstat(file.fileno()).st_size))
-        size = end - start
-        if size <= room:
-            return Shown(_lines(file, start, end), size, Span(path, start, end))
-        first = file.read(room // 4) if file.seek(start) >= 0 else b""
-        head_end = start + (first.rfind(b"\n") + 1 or len(first))
-        tail_start = end - (room - room // 4)
-        file.seek(tail_start)
-        place = file.read(end - tail_start).find(b"\n")
-        if 0 <= place < end - tail_start - 1:
-            tail_start += place + 1
+        size, number = end - start, _lines(file, start, end)
+        whole = Shown(number, size, Span(path, start, end))
+        if size <= room and number <= lines:
+            return whole
+        room, lines = min(room, size), min(lines, number)
+        head_end = start + _head(_read(file, start, start + room // 4), lines // 4)
+        window = _read(file, end - room + room // 4, end)
+        tail_start = end - len(window) + _tail(window, lines - lines // 4)
+        if tail_start <= head_end:
+            return whole
         in_head, before_tail = _count(file, start, head_end), _count(file, start, tail_start)
         goes_on = not _ends_line(file, tail_start)
         gap = Gap(in_head + 1, before_tail + goes_on, tail_start - head_end)
         tail = Span(path, tail_start, end, before_tail + 1, goes_on)
-        return Shown(_lines(file, start, end), size, Span(path, start, head_end), gap, tail)
+        return Shown(number, size, Span(path, start, head_end), gap, tail)
+
+
+def _head(data: bytes, lines: int) -> int:
+    """How much of the data are its first lines, whole; all of it where it has no end of a line."""
+    parts = data.split(b"\n", lines)
+    return len(data) - len(parts[-1]) if len(parts) > 1 else len(data)
+
+
+def _tail(data: bytes, lines: int) -> int:
+    """Where the last lines of the data begin, whole ones; 0 where it has no end of a line but its last."""
+    within = data.removesuffix(b"\n")
+    parts = within.rsplit(b"\n", lines)
+    if len(parts) > lines:
+        return len(parts[0]) + 1
+    return within.find(b"\n") + 1
+
+
+def _read(file: FileIO, start: int, end: int) -> bytes:
+    file.seek(start)
+    return file.read(end - start)
 
 
 def _ends_line(file: FileIO, at: int) -> bool:

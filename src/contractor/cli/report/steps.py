@@ -79,7 +79,7 @@ def views(
                 message=step.message,
                 tainted=step.tainted,
                 log=log,
-                open=index == decisive,
+                open=index == decisive or step.outcome == RUNNING,
             )
         )
         before = step.packages or before
@@ -127,7 +127,8 @@ def _logs(record: Record, store: Store, decisive: int, *, full: bool) -> list[Lo
     sizes = [part.end - part.start if isinstance(part, Part) else 0 for part in parts]
     most = [logs.DECISIVE if index == decisive else logs.STEP for index in range(len(parts))]
     rooms = sizes if full else logs.shares(sizes, logs.TOTAL, most)
-    return [_view(record, index, parts[index], rooms[index]) for index in range(len(parts))]
+    lines = sum(sizes) + 1 if full else max(8, logs.LINES // max(1, sum(map(bool, sizes))))
+    return [_view(record, index, parts[index], (rooms[index], lines)) for index in range(len(parts))]
 
 
 def _part(record: Record, index: int, store: Store) -> Part | str:
@@ -141,13 +142,14 @@ def _part(record: Record, index: int, store: Store) -> Part | str:
     return found if os.path.exists(found.path) else "its log is gone from the store"
 
 
-def _view(record: Record, index: int, part: Part | str, room: int) -> LogView:
+def _view(record: Record, index: int, part: Part | str, most: tuple[int, int]) -> LogView:
+    """most: bytes and lines."""
     if isinstance(part, str):
         return LogView(part)
     if part.end <= part.start:
         return LogView("It wrote nothing.")
     try:
-        shown = logs.cut(part.path, part.start, part.end, room)
+        shown = logs.cut(part.path, part.start, part.end, *most)
     except OSError as error:
         return LogView(f"its log cannot be read: {error.strerror}")
     if not shown.size:

@@ -15,4 +15,4 @@ function __contractor_complete
             string join -- \n $answer[2..-1]
     end
 end
-complete -c contractor -f -a '(__contractor_complete)'
+complete -c contractor -f -k -a '(__contractor_complete)'
