@@ -7,7 +7,7 @@ VENV    := .venv
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT     := env DEBIAN_FRONTEND=noninteractive apt-get -qq --no-install-recommends
 RUNTIME := bubblewrap uidmap mmdebstrap debian-archive-keyring git ca-certificates python3 python3-venv
-TESTING := $(RUNTIME) zstd tmux squashfs-tools procps passwd util-linux
+TESTING := $(RUNTIME) zstd tmux squashfs-tools procps passwd util-linux zsh fish
 OUTPUT  := build-output
 
 .PHONY: demo install test check unit sandbox-tests acceptance bench docs lock clean

@@ -5,7 +5,6 @@ On its PATH, `contractor` is a script: completion goes to the real program, any 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pty
 import select
@@ -35,7 +34,7 @@ _SET_UP = {
     "zsh": 'PS1="> "; autoload -U compinit; compinit -D -u; eval "$(contractor completion zsh)"; unsetopt BEEP',
     "fish": "function fish_prompt; echo '> '; end; contractor completion fish | source",
 }
-_QUIET, _PATIENCE = 0.12, 3.0  # seconds
+_PATIENCE = 10.0  # seconds
 
 
 class Shell:
@@ -74,11 +73,7 @@ class Shell:
 
     def completes(self, line: str) -> list[str]:
         """The words that `contractor` gets when a line is typed, completed with a tab, and sent."""
-        self._type(line)
-        self._read()
-        self._type("\t")
-        self._read(wait=True)
-        return self._arrives("\r")
+        return self._arrives(f"{line}\t\r")
 
     def offers(self, line: str) -> str:
         """What the terminal shows after two tabs; the line is thrown away."""
@@ -96,26 +91,25 @@ class Shell:
         words = self._home / "words"
         self._type(keys)
         until = time.monotonic() + _PATIENCE
+        seen = b""
         while not words.exists():
-            text = self._read()
-            assert time.monotonic() < until, f"nothing arrived: {text!r}"
+            seen += self._read(0.01)
+            assert time.monotonic() < until, f"nothing arrived: {seen!r}"
         found = words.read_bytes().decode("utf-8", "surrogateescape").split("\0")[:-1]
         words.unlink()
-        self._read()
+        self._read(0.04)  # the next prompt
         return found
 
     def _type(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
 
-    def _read(self, *, wait: bool = False) -> bytes:
-        """What comes until it is quiet; wait: for something at first."""
+    def _read(self, quiet: float = 0.12, *, wait: bool = False) -> bytes:
+        """What comes until nothing has come for so many seconds; wait: for something, at first."""
         found = b""
-        first = 1.0 if wait else _QUIET
-        while select.select([self._fd], [], [], _QUIET if found else first)[0]:
-            with contextlib.suppress(OSError):
+        while select.select([self._fd], [], [], 1.0 if wait and not found else quiet)[0]:
+            try:
                 data = os.read(self._fd, 1 << 16)
-                found += data
-                if data:
-                    continue
-            break
+            except OSError:  # the shell has gone
+                break
+            found += data
         return found

@@ -42,7 +42,7 @@ class Comparison(Value, frozen=True):
 
 
 def parse_sums(data: bytes, path: str) -> Outputs:
-    """A file as sha256sum writes it, with our comments in it. Rejected: a line that is none, a name that comes twice."""
+    """A file as sha256sum writes it, with our comments in it. Rejected: another line, a name that comes twice."""
     files: dict[str, str] = {}
     archives: dict[str, str] = {}
     for number, line in enumerate(data.split(b"\n"), 1):

@@ -177,18 +177,16 @@ def _of_flaky(parts: _Sorted) -> Iterable[str]:
         yield f"those that succeeded left different files, in {len(contents)} ways"
     if parts.hung:
         yield "the others took less than half of that time, so it is no slow machine: the step hangs at times"
-    if any(attempt.exit_code == KILLED for attempt in parts.step):
+    if any(attempt.outcome == Outcome.FAILED and attempt.exit_code == KILLED for attempt in parts.step):
         yield "exit code 137 is a kill: if no program of the step does that, the machine's memory was full"
     if parts.machine:
         yield f"{count(len(parts.machine), 'attempt')} met trouble of the machine or the network: no part of this"
 
 
 def _of_machine(parts: _Sorted) -> Iterable[str]:
-    for attempt in parts.machine:
-        if attempt.outcome == Outcome.FAILED:
-            yield f"a request failed, and the step with it: {attempt.trouble}"
-        else:
-            yield attempt.message or attempt.words
+    said = [attempt.message or attempt.words for attempt in parts.machine if attempt.outcome != Outcome.FAILED]
+    said += [f"a request failed: {attempt.trouble}" for attempt in parts.machine if attempt.trouble]
+    yield from dict.fromkeys(said)
     for limit in sorted({attempt.limit for attempt in parts.tight}):
         yield _TIGHT[limit]
     if parts.step:

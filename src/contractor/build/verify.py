@@ -30,6 +30,7 @@ from contractor.store.results import Results
 
 VARIATIONS = ("kernel", "cpus", "hostname", "file-order")  # the others (time, path, ids of files) differ by themselves
 _MOST = 1 << 30  # compressed bytes of two artifacts that are read to say where they differ
+_CHOOSE = "`contractor list` shows the builds; choose one that succeeded"
 _SHARE = 4  # of the memory that is free, a workspace in memory may have one of this many parts
 
 
@@ -92,7 +93,9 @@ def verify(
 
 def _require_clean(record: Record) -> None:
     if record.outcome != "succeeded":
-        raise Rejected(f"{record.id} has not succeeded ({record.outcome}): there is nothing to compare with")
+        raise Rejected(
+            f"{record.id} has not succeeded ({record.outcome}): there is nothing to compare with", hint=_CHOOSE
+        )
     if record.tainted:
         raise Rejected(f"{record.id} is tainted: {record.tainted}", hint="build without the shell, and verify that")
     if not record.artifacts:

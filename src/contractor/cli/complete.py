@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from contractor.cli.complete_values import Candidate, Given, values
 from contractor.cli.complete_words import showable, typed, written
 
@@ -145,9 +147,11 @@ class _Line:
 
     def _next_argument(self) -> Argument | None:
         at, known = len(self._arguments), self._command.arguments
-        if at < len(known):
-            return known[at]
-        return known[-1] if known and known[-1].many else None
+        if at >= len(known):
+            return known[-1] if known and known[-1].many else None
+        if known[at].optional and at + 1 < len(known):
+            return msgspec.structs.replace(known[at], kinds=(*known[at].kinds, *known[at + 1].kinds))
+        return known[at]
 
     def _unused(self) -> list[Candidate]:
         """Options that may still be given, by their long names; those that every command has come last."""
@@ -160,7 +164,7 @@ class _Line:
         for kind in kinds:
             if kind in ("dir", "file"):
                 return Answer(f"{kind}s")
-            if kind == "secret" and "=" in now:
+            if (kind == "secret" and "=" in now) or (kind == "path" and "/" in now):
                 return Answer("files")
         given = self._given(now)
         found = [Candidate(word) for word in words]

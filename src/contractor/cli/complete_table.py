@@ -29,11 +29,13 @@ _KINDS = {
     "name=file": "secret",
 }
 _SPECIAL = {
-    ("diff", "a"): "build",
-    ("diff", "b"): "build",
-    ("artifacts verify", "what"): "build",
-    ("artifacts get", "name"): "artifact",
-    ("actions", "name"): "action",
+    ("diff", "a"): ("build",),
+    ("diff", "b"): ("build",),
+    ("compare", "a"): ("build", "path"),
+    ("compare", "b"): ("build", "path"),
+    ("artifacts verify", "what"): ("build",),
+    ("artifacts get", "name"): ("artifact",),
+    ("actions", "name"): ("action",),
 }
 
 
@@ -48,11 +50,12 @@ class Option(Value, frozen=True):
 
 
 class Argument(Value, frozen=True):
-    """many: all that follow are of this kind, too."""
+    """many: all that follow are of this kind, too. optional: the word may already be the argument after it."""
 
     kinds: tuple[str, ...]
     words: tuple[str, ...] = ()
     many: bool = False
+    optional: bool = False
 
 
 class Command(Value, frozen=True):
@@ -100,7 +103,8 @@ def _command(name: str, text: str, parser: argparse.ArgumentParser) -> Command:
             many = isinstance(action, argparse._AppendAction)
             options.append(Option(names, _first(action.help or ""), kinds, words, many))
         else:
-            arguments.append(Argument(_kinds(name, action), words, action.nargs in ("*", "+")))
+            many = action.nargs in ("*", "+")
+            arguments.append(Argument(_kinds(name, action), words, many, optional=action.nargs == "?"))
     return Command(text, tuple(options), tuple(arguments), parts)
 
 
@@ -109,7 +113,7 @@ def _kinds(command: str, action: argparse.Action) -> tuple[str, ...]:
     if action.choices:
         return ("words",)
     if special := _SPECIAL.get((command, action.dest)):
-        return (special,)
+        return special
     metavar = action.metavar if isinstance(action.metavar, str) else action.dest
     return tuple(_KINDS[word] for word in metavar.lower().split("|") if word in _KINDS)
 

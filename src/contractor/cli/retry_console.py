@@ -43,12 +43,14 @@ class RetryConsole:
         self._began = 0.0
         self._drawn = 0.0
         self._tail = Tail()
+        self._warned: set[str] = set()  # each attempt has the same
 
     def handle(self, event: AnyEvent) -> None:
         """A warning is said at once; the output only shows while it is the last line."""
         if isinstance(event, StepOutput):
             self._tail.feed(event.data)
-        elif isinstance(event, Notice) and event.level == "warning":
+        elif isinstance(event, Notice) and event.level == "warning" and event.text not in self._warned:
+            self._warned.add(event.text)
             self._say([f"{self._paper.style('yellow', '!')} {self._paper.clean(event.text)}"])
         elif isinstance(event, BuildStarted) and not event.parent:
             self._began, self._tail = event.at, Tail()

@@ -16,8 +16,7 @@ def meant(records: Records, build: str, step: str) -> Retry:
     """
     if build and not step:
         return _one_word(records, build)
-    record = records.read(records.find(build))
-    return _retry(records, _first(records, record) if build in ("", "last") else record, step)
+    return _retry(records, _first(records, build), step)
 
 
 def _one_word(records: Records, word: str) -> Retry:
@@ -40,24 +39,25 @@ def _one_word(records: Records, word: str) -> Retry:
 
 
 def _of_last(records: Records, word: str) -> Retry:
-    return _retry(records, _first(records, records.read(records.find(""))), word)
+    return _retry(records, _first(records, ""), word)
 
 
 def _of_build(records: Records, word: str) -> Retry:
     if word.isdigit() and len(word) < 8:  # the beginning of an id, but nobody means that
         raise Rejected(f"there is no build {word}")
-    return _retry(records, records.read(records.find(word)), "")
+    return _retry(records, _first(records, word), "")
 
 
 def _looks_like_build(word: str) -> bool:
     return word[:8].isdigit() or "~" in word or word == "last"
 
 
-def _first(records: Records, record: Record) -> Record:
-    """The build that was retried, where the last one is an attempt at it: retries of retries say no more."""
+def _first(records: Records, word: str) -> Record:
+    """The build that a word means; where that is an attempt, not named in full, the build that it is an attempt at."""
+    record = records.read(records.find(word))
     build = original(record.asked)
     try:
-        return records.read(build) if build else record
+        return records.read(build) if build and record.id != word else record
     except Rejected:
         return record
 

@@ -190,12 +190,14 @@ def next_steps(found: Verdict, retry: Retry, tried: Sequence[Tried]) -> list[str
     logs = [f"contractor log {build} --step {number} --attempts  # what each of them wrote"]
     if found.kind == "undecided":
         return [f"{again} --times 5"]
+    if found.kind == "flaky" and not enter:  # none failed: they left different files
+        return [*logs, f"contractor shell {build} --step {number} --before  # the function `again` runs the step there"]
     if found.kind == "flaky":
         return [*logs, *enter, f"{again} --until-failure  # how rarely does it fail?"]
     if found.kind == "infrastructure":
         limits = sorted({one.attempt.limit for one in tried if one.attempt.outcome == Outcome.OUT_OF_LIMITS} - {""})
-        raised = [f"raise `limits: {{{limit}: ...}}` of the step" for limit in limits]
-        return [*raised, "contractor doctor  # what this machine has and lacks", f"{again}  # later"]
+        raised = [f"raise `limits: {{{limit}: ...}}` of the step, or see what it does: {logs[0]}" for limit in limits]
+        return [*(raised or ["contractor doctor  # what this machine has and lacks"]), f"{again}  # later"]
     if found.outcome is Outcome.SUCCEEDED:
         return [f"{again} --until-failure  # look longer"]
     return enter or logs
