@@ -56,7 +56,7 @@ acceptance: $(VENV)/installed-for-tests
 	$(VENV)/bin/python -m pytest tests/acceptance
 
 bench: $(VENV)/installed-for-tests
-	@$(MAKE) --no-print-directory packages PACKAGES="hyperfine sbuild"
+	@$(MAKE) --no-print-directory packages PACKAGES="hyperfine sbuild chromium"
 	$(VENV)/bin/python -m bench
 
 docs: $(VENV)/installed

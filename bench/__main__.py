@@ -8,9 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from bench.figures import ALL, Figure
+from bench import figures, figures_debug
+from bench.figures import Figure
 from bench.machine import Machine
 
+ALL = {**figures.ALL, **figures_debug.ALL}
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 

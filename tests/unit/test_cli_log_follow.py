@@ -212,7 +212,8 @@ def test_the_newest_that_runs_is_meant_and_a_tail_begins_it(store, capfdbinary):
 
     thread = beside(work)
     ready.wait()
-    code, out, _err = watch(capfdbinary, "--tail", "1")
+    with in_use(store, newest):  # somebody is in a shell of it
+        code, out, _err = watch(capfdbinary, "--tail", "1")
     thread.join()
     assert (code, out) == (0, b"3\n4\n")
     assert watch(capfdbinary)[1] == b""  # none runs: the last one

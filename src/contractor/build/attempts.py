@@ -99,7 +99,7 @@ def own_attempt(retry: Retry) -> Attempt | None:
 def attempts(
     retry: Retry, times: int, store: Store, sandbox: LocalSandbox, emit: Emit, options: Options
 ) -> Iterator[Tried]:
-    """At most so many; the last one is aborted when somebody stopped it. Rejected: something that it needs is gone."""
+    """At most so many; the last one is aborted when somebody stopped it. To be used while `protected` holds."""
     content = Content()
     steering = Steering(
         anew=(retry.step,),
@@ -108,16 +108,15 @@ def attempts(
         trial=content.look,
         words=(MARK, retry.record.id),
     )
-    with _protected(retry, store, sandbox, options.folder):
-        for _ in range(times):
-            content.begin()
-            record = execute(retry.plan, store, sandbox, emit, options._replace(steering=steering))
-            attempt = attempt_of(record.id, record.steps[retry.step], content.last)
-            if record.outcome == Outcome.ABORTED or attempt.outcome == "not run":
-                attempt = _of_build(record, attempt)
-            yield Tried(attempt, record, content.different)
-            if record.outcome == Outcome.ABORTED:
-                return
+    for _ in range(times):
+        content.begin()
+        record = execute(retry.plan, store, sandbox, emit, options._replace(steering=steering))
+        attempt = attempt_of(record.id, record.steps[retry.step], content.last)
+        if record.outcome == Outcome.ABORTED or attempt.outcome == "not run":
+            attempt = _of_build(record, attempt)
+        yield Tried(attempt, record, content.different)
+        if record.outcome == Outcome.ABORTED:
+            return
 
 
 def _of_build(record: Record, attempt: Attempt) -> Attempt:
@@ -126,8 +125,11 @@ def _of_build(record: Record, attempt: Attempt) -> Attempt:
 
 
 @contextmanager
-def _protected(retry: Retry, store: Store, sandbox: LocalSandbox, folder: str) -> Iterator[None]:
-    """See that all of it is there, and have gc leave it alone until the end of the block."""
+def protected(retry: Retry, store: Store, sandbox: LocalSandbox, folder: str) -> Iterator[None]:
+    """See that all that the step reads is there, and have gc leave it alone until the end of the block.
+
+    Rejected: something is gone; it says what, and how to go on.
+    """
     action = retry.action
     session = f"retry-{os.getpid()}-{os.urandom(4).hex()}"
     with in_use(store, session):

@@ -223,8 +223,9 @@ class Bookkeeping:
             return error.hint if error else ""
         step = self._failed_step
         hints = [error.hint] if error.hint else [f"contractor log {self.id} --step {step + 1}"] if step >= 0 else []
-        if step >= 0 and self._steps[step].left:
-            hints.append(f"contractor shell {self.id}  # in the sandbox of the step, as it was left")
+        if step >= 0 and (self._steps[step].left or isinstance(error, Failed | OutOfLimits)) and not self._bases_trouble:
+            moment = "left" if self._steps[step].left else "before it"
+            hints.append(f"contractor shell {self.id}  # in the sandbox of the step, as it was {moment}")
         return "\n".join(hints)
 
     def _first_record(self) -> Record:

@@ -79,6 +79,7 @@ class StepContext:
         self.visited = False  # somebody had a shell before this step
         self.paused = 0.0  # seconds that a shell took of the step's time
         self.tree_made = False  # the step's system tree was left by the build of its base
+        self.diagnosed = False  # what is to be kept of a failure has been kept
 
     def begin(self, build: str, index: int, action: Action, emit: Emit) -> None:
         """Turn to a step."""

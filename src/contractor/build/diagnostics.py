@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 def keep_diagnostics(context: StepContext, books: Bookkeeping, error: ContractorError) -> None:
-    """Pack the matching files; a trouble here is said, and never hides the build's own error."""
+    """Pack the matching files, once a build: a shell after it changes nothing of them.
+
+    A trouble here is said, and never hides the build's own error.
+    """
+    if context.diagnosed:
+        return
+    context.diagnosed = True
     globs = [*context.plan.diagnostics]
     if hasattr(context, "action"):
         globs += context.action.step.diagnostics

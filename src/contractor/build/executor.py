@@ -133,7 +133,7 @@ class _Build:
             self.books.step_failed(index, self.context, time.monotonic() - began, error)
             if isinstance(error, Failed | Rejected | OutOfLimits):
                 self.books.left(index, self._keep_what_is_left())
-                self.visits.failed()
+                self.visits.failed(error)
             raise
         self.books.step_finished(index, self.context, result)
 
@@ -142,17 +142,19 @@ class _Build:
         if self.books.parent or self.explained:
             return ""
         self.explained = True
-        if index in self.steering.anew or self.context.options.fresh or self.context.options.variation is not None:
+        if self._asked_for(index) or self.context.options.variation is not None:
             return "as asked"
         from contractor.build.history import why_it_runs  # 10 ms, of use only to who has built it before
 
         return why_it_runs(self.books.records, self.plan, self.books.id, index)
 
-    def _found(self, index: int, action: Action) -> Result | None:
+    def _asked_for(self, index: int) -> bool:
+        """Whether somebody wants the step to run, or a shell before it, whatever is stored."""
         steering = self.steering
-        if self.context.options.fresh or index in steering.anew or index in steering.breaks:
-            return None
-        if index == steering.instead:
+        return self.context.options.fresh or index in (*steering.anew, *steering.breaks, steering.instead)
+
+    def _found(self, index: int, action: Action) -> Result | None:
+        if self._asked_for(index):
             return None
         with self.store.using():
             self.books.use(action.key)

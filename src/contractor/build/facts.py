@@ -16,6 +16,8 @@ from contractor.plan.model import Facts
 from contractor.sandbox.local import LocalSandbox
 from contractor.spec import model
 from contractor.spec.model import BuildSpec, Step
+from contractor.spec.references import only_name
+from contractor.spec.resolve import epoch_of
 from contractor.store.layout import Store
 
 _DEBIAN_ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -63,7 +65,7 @@ def gather(
         for position, step in enumerate(steps)
         if isinstance(step.action, model.Source) and step.action.path
     }
-    epoch, origin = _epoch(spec, list(found.values()))
+    epoch, origin = _epoch(spec, parameters, list(found.values()))
     sources: dict[int, str] = {}
     for position, step in enumerate(steps):
         if isinstance(step.action, model.Source):
@@ -91,9 +93,12 @@ def _own_files(spec: BuildSpec, folder: str) -> tuple[str, ...]:
     )
 
 
-def _epoch(spec: BuildSpec, sources: list[Source]) -> tuple[int, str]:
-    if spec.epoch is not None:
-        return spec.epoch, "the specification's epoch"
+def _epoch(spec: BuildSpec, parameters: Mapping[str, str], sources: list[Source]) -> tuple[int, str]:
+    given = epoch_of(spec, parameters)
+    if given is not None:
+        return given, f"the parameter {only_name(spec.epoch)}" if isinstance(
+            spec.epoch, str
+        ) else "the specification's epoch"
     for source in sources:
         time = commit_time(source.path) if source.git else None
         if time is not None:

@@ -41,6 +41,8 @@ git archive --format=tar "$2" | tar -x -C "/workspace/$3"
 # In the user's own checkout git is only asked for names; nothing that its configuration names may run for that.
 SAFE = {
     "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_ALLOW_PROTOCOL": "none",  # a missing object is not fetched, by whatever program the configuration names
+    "GIT_NO_LAZY_FETCH": "1",
     "HOME": "/nonexistent",
     "GIT_CONFIG_COUNT": "3",
     "GIT_CONFIG_KEY_0": "safe.directory",
@@ -101,14 +103,21 @@ def _beside(folder: str, path: str) -> str:
     return found
 
 
-def commit_time(path: str) -> int | None:
-    """When the commit that is checked out in a folder was made, seconds since the epoch; None without one."""
+class Head(NamedTuple):
+    """The commit that is checked out in a folder; time: when it was made, seconds since the epoch."""
+
+    commit: str
+    time: int
+
+
+def head_of(path: str) -> Head | None:
+    """None when nothing is checked out there, or git is not installed."""
     git = process.which("git")
     if git is None:
         return None
-    done = process.run([git, "-C", path, "log", "-1", "--format=%ct"], env=SAFE)
-    text = done.output.strip()
-    return int(text) if done.code == 0 and text.isdigit() else None
+    done = process.run([git, "-C", path, "log", "-1", "--no-show-signature", "--format=%H %ct"], env=SAFE)
+    commit, _space, when = done.output.decode(errors="replace").strip().partition(" ")
+    return Head(commit, int(when)) if done.code == 0 and is_commit(commit) and when.isdigit() else None
 
 
 def clone_into_workspace(context: StepContext, action: Source, commit: str) -> Exit:

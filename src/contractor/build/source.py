@@ -37,41 +37,9 @@ class Source:
 
     def __init__(self, path: str, store: Store, leave: tuple[str, ...]) -> None:
         self.path = path
-        self.git = False
         self._store = store
-        self.files = self._list(leave)
+        self.files, self.git = list_files(path, store, leave)
         self.newest, self._signature, self._young = self._look()
-
-    def _list(self, leave: tuple[str, ...]) -> list[bytes]:
-        if not os.path.isdir(self.path):
-            raise Rejected(f"the source {self.path} is no folder", hint="`source: {path: ...}` names a folder")
-        git = process.which("git") if _in_git(self.path) else None
-        names: list[bytes] = []
-        if git:
-            argv = [
-                git,
-                "-C",
-                self.path,
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-                "--deduplicate",
-            ]
-            done = process.run(argv, env=SAFE)
-            self.git = done.code == 0
-            names = done.output.split(b"\0")[:-1] if self.git else []
-        bases = {os.fsencode(path) for path in (self.path, os.path.realpath(self.path))}
-        left = [os.fsencode(path) for path in (*leave, self._store.root, os.path.realpath(self._store.root))]
-
-        def part(name: bytes) -> bool:
-            return not any(_below(os.path.join(base, name), left) for base in bases)
-
-        try:
-            return sorted(filter(part, names if self.git else _walk(os.fsencode(self.path), part)))
-        except OSError as error:
-            raise _unreadable(self.path, f"{os.fsdecode(error.filename)}: {error.strerror}") from error
 
     def _look(self) -> tuple[int, str, bool]:
         newest, latest = 0, 0
@@ -130,6 +98,38 @@ class Source:
             os.close(fd)
             os.close(root)
         return done.digest
+
+
+def list_files(path: str, store: Store, leave: tuple[str, ...]) -> tuple[list[bytes], bool]:
+    """What belongs to the source in a folder: relative paths, sorted, and whether git said so.
+
+    Some may not exist: git tracks them, and they were deleted. Rejected: there is no such folder, or it is unreadable.
+    """
+    if not os.path.isdir(path):
+        raise Rejected(f"the source {path} is no folder", hint="`source: {path: ...}` names a folder")
+    tracked = _tracked(path) if _in_git(path) else None
+    part = is_part(path, store, leave)
+    try:
+        return sorted(filter(part, tracked) if tracked is not None else _walk(os.fsencode(path), part)), bool(tracked)
+    except OSError as error:
+        raise _unreadable(path, f"{os.fsdecode(error.filename)}: {error.strerror}") from error
+
+
+def _tracked(path: str) -> list[bytes] | None:
+    """What git tracks or does not ignore below a folder; None when there is no git, or it is of no use here."""
+    git = process.which("git")
+    if git is None:
+        return None
+    argv = [git, "-C", path, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
+    done = process.run(argv, env=SAFE)
+    return done.output.split(b"\0")[:-1] if done.code == 0 else None
+
+
+def is_part(path: str, store: Store, leave: tuple[str, ...]) -> Callable[[bytes], bool]:
+    """Whether a path below a source's folder may belong to it: not when it is in the store, or below one of `leave`."""
+    bases = {os.fsencode(folder) for folder in (path, os.path.realpath(path))}
+    left = [os.fsencode(folder) for folder in (*leave, store.root, os.path.realpath(store.root))]
+    return lambda name: not any(_below(os.path.join(base, name), left) for base in bases)
 
 
 def _unreadable(path: str, why: str) -> Rejected:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from contractor.build.diagnostics import keep_diagnostics
 from contractor.core import digest
-from contractor.core.errors import Aborted
+from contractor.core.errors import Aborted, ContractorError
 from contractor.plan.rekey import Changed, rekey, shell_state
 from contractor.spec.actions import ACTIONS
 from contractor.store.results import Result, Results
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from contractor.build.steer import Steering
     from contractor.plan.model import Plan
     from contractor.sandbox.spec import SandboxSpec
+
+
+_GO_ON = "exit goes on with the step, exit 1 stops the build"
 
 
 class Ended(Exception):
@@ -54,7 +58,7 @@ class Visits:
         if index not in self._steering.breaks or context.visited:
             return
         context.visited = True
-        visit = self._enter(spec, "before the step", "exit goes on with the step, exit 1 stops the build")
+        visit = self._enter(spec, "before the step; what is changed here taints what is made of it", _GO_ON)
         if visit.changed or visit.tree:
             self._taint(visit)
         if visit.code:
@@ -63,9 +67,10 @@ class Visits:
                 hint="`exit 0` (or Ctrl-D after a command that succeeded) goes on with the build",
             )
 
-    def failed(self) -> None:
+    def failed(self, error: ContractorError) -> None:
         """A step failed, its mounts and the workspace are as it left them."""
         if self._steering.debug and self._context.place.started:
+            keep_diagnostics(self._context, self._books, error)  # before anybody changes what they are of
             self._enter(self._context.spec, "as the failed step left it", "exit ends the build, which stays failed")
 
     def after(self, index: int) -> None:
@@ -119,5 +124,5 @@ class Visits:
         salt = digest.of_value({"shell": context.build, "step": index})
         extra = {index: {"shell": salt}} if visit.tree else {}
         self.plan = rekey(self.plan, Changed(states, extra=extra), index)
-        context.action = self.plan.actions[index]
+        context.plan, context.action = self.plan, self.plan.actions[index]
         self._books.tainted(self.plan, f"a shell changed the workspace or the tree before step {index + 1}")

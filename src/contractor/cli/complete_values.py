@@ -125,11 +125,12 @@ def _spec(given: Given) -> BuildSpec:
 
 def _spec_steps(given: Given) -> list[tuple[str, str]]:
     """The steps of the first combination of the matrix, with the parameters' defaults."""
+    from contractor.spec.matrix import matrix_of
     from contractor.spec.resolve import resolve_steps
 
     spec = _spec(given)
-    values = {name: choices[0] for name, choices in spec.matrix.items()}
-    values |= {it.name: it.default if it.default is not None else "x" for it in spec.parameters}
+    values = _defaults(spec)
+    values |= {name: choices[0] for name, choices in matrix_of(spec, values).items() if choices}
     return [(step.name, str(step.action.__struct_config__.tag)) for step in resolve_steps(spec, values).steps]
 
 
@@ -140,8 +141,16 @@ def _parameters(given: Given) -> Iterator[Candidate]:
 
 
 def _matrix(given: Given) -> Iterator[Candidate]:
-    for name, choices in _spec(given).matrix.items():
+    from contractor.spec.matrix import matrix_of
+
+    spec = _spec(given)
+    for name, choices in matrix_of(spec, _defaults(spec)).items():
         yield from _assignments(given, name, choices, ", ".join(choices))
+
+
+def _defaults(spec: BuildSpec) -> dict[str, str]:
+    """A value of each parameter, for want of a better one."""
+    return {it.name: it.default if it.default is not None else "1" for it in spec.parameters}
 
 
 def _secrets(given: Given) -> Iterator[Candidate]:

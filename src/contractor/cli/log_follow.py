@@ -32,10 +32,11 @@ def newest_running(store: Store) -> str | None:
     records = Records(store)
     for build in sorted(live_builds(store), reverse=True):
         try:
-            if not first_record(records, build).parent:
-                return build
+            record = first_record(records, build)
         except (Rejected, Broken):
             continue
+        if record.outcome == RUNNING and not record.parent:  # a shell may hold the lock of one that has ended
+            return build
     return None
 
 

@@ -58,7 +58,8 @@ def rekey(plan: Plan, changed: Changed, first: int = 0) -> Plan:
             layers=tuple(others.get(layer, layer) for layer in old.layers),
             artifact=others.get(old.artifact, old.artifact),
         )
-    return msgspec.structs.replace(plan, actions=tuple(actions))
+    replays = {others.get(key, key): fetches for key, fetches in plan.replays.items()}
+    return msgspec.structs.replace(plan, actions=tuple(actions), replays=replays)
 
 
 def _other(names: dict[str, dict[str, str]], field: str, value: Any) -> Any:

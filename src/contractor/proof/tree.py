@@ -21,16 +21,19 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 def folder_digests(path: str) -> dict[str, str]:
-    """dirHash and gitTree; Rejected when it cannot be read, or holds what neither can name."""
+    """dirHash (unless a name has a line end in it) and gitTree; Rejected when it cannot be read, or has a device."""
     sums: dict[bytes, str] = {}
     try:
         tree = _tree(os.fsencode(path), b"", sums)
     except OSError as error:
         raise Rejected(f"{error.filename or path} cannot be read: {error.strerror}") from error
-    listing = hashlib.sha256()
-    for name in sorted(sums):
-        listing.update(sums[name].encode() + b"  " + name + b"\n")
-    return {"dirHash": listing.hexdigest(), "gitTree": (tree or _object(b"tree", b"")).hex()}
+    except RecursionError as error:
+        raise Rejected(f"{path} has more folders in folders than can be read") from error
+    found = {"gitTree": (tree or _object(b"tree", b"")).hex()}
+    if any(b"\n" in name for name in sums):
+        return found
+    listing = b"".join(sums[name].encode() + b"  " + name + b"\n" for name in sorted(sums))
+    return {"dirHash": hashlib.sha256(listing).hexdigest(), **found}
 
 
 def _tree(path: bytes, below: bytes, sums: dict[bytes, str]) -> bytes | None:

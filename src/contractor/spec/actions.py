@@ -95,10 +95,14 @@ _ROWS = (
         (
             Field("name", "artifact-ref", "an artifact of an earlier step", default=""),
             Field("digest", "sha256", "an artifact of the store", default=""),
+            Field("base", "name", "the artifact of a base, built when it is not there", default=""),
             _TO,
+            Field(
+                "archive", "path", "file that receives the archive itself, as tar, instead of its content", default=""
+            ),
         ),
         short="name",
-        one_of=("name", "digest"),
+        one_of=("name", "digest", "base"),
         reads=("artifacts", "workspace"),
         writes=("workspace",),
     ),

@@ -36,7 +36,7 @@ def load_action(row: Action, node: Node, scope: Scope) -> AnyAction | None:
 def tidy(action: AnyAction) -> AnyAction:
     """The one form of an action that can be said in several: an artifact's digest is no name."""
     if isinstance(action, UnpackArtifact) and rules.is_sha256(action.name):
-        return UnpackArtifact(digest=action.name, to=action.to)
+        return UnpackArtifact(digest=action.name, to=action.to, archive=action.archive)
     return action
 
 
@@ -46,6 +46,8 @@ def whole_fault(action: AnyAction) -> Fault | None:
         path = action.url.partition("://")[2].split("?", 1)[0].split("#", 1)[0]
         if path.partition("/")[2].rpartition("/")[2] in ("", ".", ".."):
             return "the URL has no file name", "say where it goes with to: NAME"
+    if isinstance(action, UnpackArtifact) and action.archive and action.to != ".":
+        return "unpack-artifact has to and archive", "archive: FILE is the whole path of the file; leave `to` out"
     return None
 
 

@@ -84,7 +84,7 @@ def check_steps(steps: Iterable[Step], problems: Problems, *, exact: bool, lost:
                 message = f"the artifact {shown(action.name)} is created twice, first in {first.place}"
                 problems.add(step.place, message, "give one of the two another name")
         elif isinstance(action, (UnpackArtifact, CreateSystree)):
-            name = action.name if isinstance(action, UnpackArtifact) else action.artifact
+            name = action.name if isinstance(action, UnpackArtifact) else action.artifact  # none: a digest, or a base
             known = not name or name in made or rules.is_sha256(name)
             if not known and (exact or not (vague or references.names(name))):
                 problems.add(

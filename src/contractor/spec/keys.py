@@ -12,10 +12,10 @@ TOP = {
     "name": "what is built: lower-case letters, digits and . _ + -",
     "summary": "one line for people",
     "parameters": "what `-p NAME=VALUE` can set; variables of every shell step",
-    "matrix": "one build for each combination of these values",
+    "matrix": "one build for each combination of these values; a value may be ${PARAMETER}, a list stands for its items",
     "source": "what the workspace holds first",
     "limits": "what a step or the build may use",
-    "epoch": "SOURCE_DATE_EPOCH, seconds since 1970; default: the git commit's time, or the newest file's",
+    "epoch": "SOURCE_DATE_EPOCH, seconds since 1970, or ${PARAMETER}; default: the git commit's time, or the newest file's",
     "env": "variables of every shell and custom step",
     "steps": "what is done, in this order",
     "pipelines": "steps under a name, for `pipeline: NAME`",
@@ -30,6 +30,7 @@ STEP = {
     "diagnostics": "further globs in the workspace; kept when this step fails",
     "network": "hosts that the step may reach through the recording proxy: HOST, HOST:PORT or *.DOMAIN",
     "secrets": "names of secrets; readable as /run/secrets/NAME in this step alone",
+    "exclusive": "NAME: of all running builds with this store, one step with this NAME runs at a time; others wait",
 }
 OPEN_STEP = ("network", "secrets")  # only where the action's row says `open`
 PIPELINE_STEP = ("name", "if", "env")  # the rest belongs to the pipeline's own steps
@@ -44,6 +45,7 @@ PARAMETER = {
     "default": "its value when none is given; without one it must be given",
     "help": "one line for people",
     "choices": "the only values it may have",
+    "empty": "whether its value may be empty; default: true where it has a default, else false",
 }
 PARAMETER_TYPES = ("string", "list", "integer", "boolean")
 

@@ -11,6 +11,7 @@ from contractor.spec.fields import language, load_environment, load_texts
 from contractor.spec.limits import load_limits
 from contractor.spec.model import BuildSpec, Limits, PipelineSpec, Step
 from contractor.spec.nodes import MAPPING, Node
+from contractor.spec.epoch import check_epoch, load_epoch
 from contractor.spec.parameters import Scope, load_matrix, load_parameters
 from contractor.spec.parse import parse
 from contractor.spec.problems import Problems, did_you_mean, shown
@@ -60,7 +61,9 @@ class _Loader:
                 root.problem("the specification is empty", _BEGIN)
             return BuildSpec("", ())
         self.nodes = nodes = self._top()
-        parameters = load_parameters(nodes.get("parameters"))
+        epoch = load_epoch(nodes.get("epoch"))
+        parameters = load_parameters(nodes.get("parameters"), epoch)
+        check_epoch(nodes.get("epoch"), epoch, parameters)
         self.matrix = load_matrix(nodes.get("matrix"), parameters)
         scope = Scope(parameters, self.matrix)
         if "limits" in nodes:
@@ -77,7 +80,7 @@ class _Loader:
             diagnostics=load_texts(nodes["diagnostics"], "glob", "diagnostics", scope)
             if "diagnostics" in nodes
             else (),
-            epoch=nodes["epoch"].integer("epoch") if "epoch" in nodes else None,
+            epoch=epoch,
             env=load_environment(nodes["env"], "env", scope) if "env" in nodes else {},
             file=root.file,
         )

@@ -45,11 +45,13 @@ class CreateArtifact(Value, frozen=True, tag="create-artifact"):
 
 
 class UnpackArtifact(Value, frozen=True, tag="unpack-artifact"):
-    """Exactly one of name and digest is given."""
+    """Exactly one of name, digest and base is given. archive: a file that gets the archive itself; to is "." then."""
 
     name: str = ""
     digest: str = ""
+    base: str = ""
     to: str = "."
+    archive: str = ""
 
 
 class CreateSystree(Value, frozen=True, tag="create-systree"):
@@ -138,16 +140,21 @@ class Step(Value, frozen=True):
     diagnostics: tuple[str, ...] = ()
     network: tuple[str, ...] = ()  # hosts, `host` or `host:port`; only shell and custom
     secrets: tuple[str, ...] = ()
+    exclusive: str = ""  # steps with the same word run one at a time, of all builds with one store
 
 
 class Parameter(Value, frozen=True):
-    """type is string, list, integer or boolean; a list's value travels as its items joined by a space."""
+    """type is string, list, integer or boolean; a list's value travels as its items joined by a space.
+
+    empty: whether an empty value is one; never for integers and booleans.
+    """
 
     name: str
     type: str = "string"
     default: str | None = None  # None: must be given
     help: str = ""
     choices: tuple[str, ...] = ()
+    empty: bool = True
 
 
 class BuildSpec(Value, frozen=True):
@@ -155,11 +162,11 @@ class BuildSpec(Value, frozen=True):
     steps: tuple[Step, ...]  # source (when given) is the first; pipelines are still steps of kind Pipeline
     summary: str = ""
     parameters: tuple[Parameter, ...] = ()
-    matrix: dict[str, tuple[str, ...]] = {}
+    matrix: dict[str, tuple[str, ...]] = {}  # a value may be `${PARAMETER}`: see matrix_of
     pipelines: dict[str, PipelineSpec] = {}
     limits: Limits = Limits()
     diagnostics: tuple[str, ...] = ()
-    epoch: int | None = None
+    epoch: int | str | None = None  # seconds, or `${PARAMETER}`: see epoch_of
     env: dict[str, str] = {}  # of every shell and custom step, under the step's own; resolve_steps merges them
     file: str = "contractor.yaml"
 

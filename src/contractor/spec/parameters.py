@@ -5,9 +5,11 @@ A value is always text: a list's is its items joined by a space, an integer's it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from contractor.spec import keys, rules
+import msgspec
+
+from contractor.spec import keys, references, rules
 from contractor.spec.model import Parameter, Place
 from contractor.spec.nodes import BOOLEANS, BROKEN, LIST, MAPPING, Node, parse_integer
 from contractor.spec.problems import Fault, Problems, did_you_mean, listed, shown
@@ -28,7 +30,8 @@ class Scope:
     def values(self, name: str) -> tuple[str, ...]:
         """The only values that a name can have; empty when it can have any."""
         if name in self.matrix:
-            return self.matrix[name]
+            values = self.matrix[name]
+            return () if any(references.names(value) for value in values) else values
         parameter = self.parameters[name]
         return ("true", "false") if parameter.type == "boolean" else parameter.choices
 
@@ -38,6 +41,9 @@ def accept(parameter: Parameter, text: str) -> tuple[str, Fault | None]:
     what = f"{parameter.name} is {'an' if parameter.type == 'integer' else 'a'} {parameter.type}"
     if "\0" in text:
         return text, (f"{parameter.name} holds a NUL character", "leave it out")
+    if not text.strip() and (not parameter.empty or parameter.type in ("integer", "boolean")):
+        about = f"{parameter.name} is {parameter.help}" if parameter.help else ""
+        return text, (f"the value of {parameter.name} is empty", about or f"give {parameter.name} a value")
     items = [text]
     if parameter.type == "list":
         items = text.split()
@@ -86,13 +92,13 @@ def settle(
     return settled
 
 
-def load_parameters(node: Node | None) -> tuple[Parameter, ...]:
-    """The `parameters:` of a specification or of a pipeline."""
+def load_parameters(node: Node | None, epoch: int | str | None = None) -> tuple[Parameter, ...]:
+    """The `parameters:` of a specification or of a pipeline. epoch: the specification's, which may name one of them."""
     if node is None:
         return ()
     loaded = []
     for name, (key, value) in node.mapping("parameters").items():
-        if key.fault(rules.parameter(name)):
+        if epoch != f"${{{name}}}" and key.fault(rules.parameter(name)):
             continue
         if value.kind not in (MAPPING, BROKEN) and not value.is_null:
             value.problem(f"the parameter {name} must be a mapping", f"write {name}: {{default: VALUE}}")
@@ -118,11 +124,10 @@ def load_matrix(node: Node | None, parameters: Iterable[Parameter]) -> dict[str,
             key.problem(f"{name} is a parameter and a matrix key", "give one of the two another name")
         values: list[str] = []
         for item in [] if value.is_null else value.strings(f"the matrix key {name}"):
-            if item.text in values:
-                item.problem(f"{shown(item.text)} stands twice in the matrix key {name}", "leave one out")
-            elif not item.text.isprintable() or not item.text.strip():
-                item.problem(f"{shown(item.text)} cannot be a value of a matrix", "it is part of names: write one line")
-            else:
+            fault = references.check(item.text, taken) or value_fault(name, item.text, values)
+            if references.names(item.text) and not references.only_name(item.text):
+                fault = (f"{shown(item.text)} is only partly a parameter", "a matrix value is a text, or one ${NAME}")
+            if not item.fault(fault):
                 values.append(item.text)
         if (value.kind == LIST and not value.children) or value.is_null:
             value.problem(
@@ -136,6 +141,15 @@ def load_matrix(node: Node | None, parameters: Iterable[Parameter]) -> dict[str,
             "split it into several specifications",
         )
     return matrix
+
+
+def value_fault(name: str, text: str, before: Sequence[str]) -> Fault | None:
+    """What is wrong with a value of the matrix key `name`, given those before it."""
+    if text in before:
+        return f"{shown(text)} stands twice in the matrix key {name}", "leave one out"
+    if not text.isprintable() or not text.strip():
+        return f"{shown(text)} cannot be a value of a matrix", "it is part of names: write one line"
+    return None
 
 
 def _parameter(name: str, node: Node) -> Parameter:
@@ -157,9 +171,10 @@ def _parameter(name: str, node: Node) -> Parameter:
             choices.append(value)
         if entries["choices"].kind == LIST and not entries["choices"].children:
             entries["choices"].problem(f"the parameter {name} has no choice", "write the choices, or leave the key out")
-    parameter = Parameter(name, kind, help=about or "", choices=tuple(choices))
+    may = entries["empty"].boolean("empty") if "empty" in entries else "default" in entries
+    parameter = Parameter(name, kind, help=about or "", choices=tuple(choices), empty=may is not False)
     default = _default(parameter, entries["default"]) if "default" in entries else None
-    return Parameter(name, kind, default, about or "", tuple(choices))
+    return msgspec.structs.replace(parameter, default=default)
 
 
 def _default(parameter: Parameter, node: Node) -> str | None:

@@ -13,8 +13,9 @@ from contractor.spec.actions import Action, Field, row_of
 from contractor.spec.fields import tidy, whole_fault
 from contractor.spec.flow import check_steps
 from contractor.spec.model import AnyAction, BuildSpec, Condition, Custom, Parameter, Pipeline, Shell, Step
+from contractor.spec.nodes import MAX_INTEGER
 from contractor.spec.parameters import settle
-from contractor.spec.problems import Problems, did_you_mean, shown
+from contractor.spec.problems import Fault, Problems, did_you_mean, shown
 
 
 class Resolved(Value, frozen=True):
@@ -43,8 +44,21 @@ def resolve_steps(spec: BuildSpec, values: Mapping[str, str]) -> Resolved:
     for text in diagnostics:
         problems.add_fault(None, rules.check("glob", text))
     check_steps(work.steps, problems, exact=True)
+    problems.add_fault(None, _epoch_fault(spec, values))
     problems.check()
     return Resolved(tuple(work.steps), tuple(work.skipped), diagnostics)
+
+
+def epoch_of(spec: BuildSpec, values: Mapping[str, str]) -> int | None:
+    """SOURCE_DATE_EPOCH as the specification says it; None when it does not. The values have been accepted."""
+    return int(references.substitute(spec.epoch, values)) if isinstance(spec.epoch, str) else spec.epoch
+
+
+def _epoch_fault(spec: BuildSpec, values: Mapping[str, str]) -> Fault | None:
+    if not isinstance(spec.epoch, str) or epoch_of(spec, values) in range(MAX_INTEGER + 1):
+        return None
+    name = references.only_name(spec.epoch)
+    return f"{name} is the epoch, and {values[name]} is none", "give seconds since 1970, from 0 on"
 
 
 class _Scope:
@@ -134,14 +148,22 @@ class _Resolver:
         action = self._action(step, row, scope)
         network = tuple(rules.normal("host", host) for host in scope.texts(step.network))
         diagnostics = scope.texts(step.diagnostics)
-        for kind, texts in (("host", network), ("glob", diagnostics)):
+        exclusive = scope.text(step.exclusive)
+        for kind, texts in (("host", network), ("glob", diagnostics), ("name", (exclusive,) if exclusive else ())):
             for text in texts:
                 self._problems.add_fault(step.place, rules.check(kind, text))
         env = scope.mapping(step.env)
         if isinstance(action, (Shell, Custom)):
             env = self._environment(scope) | env
         return msgspec.structs.replace(
-            step, action=action, name=name, env=env, conditions=(), diagnostics=diagnostics, network=network
+            step,
+            action=action,
+            name=name,
+            env=env,
+            conditions=(),
+            diagnostics=diagnostics,
+            network=network,
+            exclusive=exclusive,
         )
 
     def _action(self, step: Step, row: Action, scope: _Scope) -> AnyAction:

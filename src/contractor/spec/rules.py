@@ -66,6 +66,8 @@ def environment(name: str) -> Fault | None:
 
 def parameter(name: str) -> Fault | None:
     """Names of parameters: they become variables of every shell step, so that PATH is no parameter either."""
+    if name == "SOURCE_DATE_EPOCH":
+        return "SOURCE_DATE_EPOCH can only be a parameter that is the epoch", f"write epoch: ${{{name}}} at the top"
     if name in SHARED:
         return (
             f"{name} cannot be a parameter: every shell step would get it",

@@ -35,7 +35,7 @@ def json_schema() -> Schema:
             "matrix": _map_of(_one_or_more(_SCALAR), "variable"),
             "source": _action(ACTIONS["source"]),
             "limits": _limits(step=False),
-            "epoch": _COUNT,
+            "epoch": {"anyOf": [_COUNT, {"type": "string", "pattern": r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$"}]},
             "env": _map_of(_SCALAR, "variable"),
             "steps": {"$ref": "#/$defs/steps"},
             "pipelines": _map_of({"$ref": "#/$defs/pipeline"}, "name"),
@@ -67,6 +67,7 @@ def _step() -> Schema:
         "diagnostics": _list_of("glob"),
         "network": _list_of("host"),
         "secrets": _list_of("variable"),
+        "exclusive": _text("name"),
     }
     described = _object(keys.STEP, common)
     described["properties"] |= {row.name: {**_action(row), "description": row.help} for row in ACTIONS.values()}
@@ -194,6 +195,7 @@ def _parameter() -> Schema:
         "default": {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]},
         "help": _SCALAR,
         "choices": _one_or_more(_SCALAR),
+        "empty": {"type": "boolean"},
     }
     return {"anyOf": [_object(keys.PARAMETER, schemas), {"type": "null"}]}
 

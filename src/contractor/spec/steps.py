@@ -163,6 +163,8 @@ class StepLoader:
             settings["network"] = tuple(dict.fromkeys(load_texts(entries["network"], "host", "network", scope)))
         if "secrets" in entries:
             settings["secrets"] = _secrets(entries["secrets"])
+        if "exclusive" in entries:
+            settings["exclusive"] = load_text(entries["exclusive"], "name", "exclusive", scope) or ""
         return settings
 
     def _step_limits(self, entries: dict[str, Node]) -> Limits:
@@ -213,7 +215,7 @@ def title(action: AnyAction) -> str:
     elif isinstance(action, CreateSystree):
         about = f"create-systree {action.base or action.artifact[:16]}"
     elif isinstance(action, UnpackArtifact):
-        about = f"unpack-artifact {action.name or action.digest[:16]}"
+        about = f"unpack-artifact {action.name or action.base or action.digest[:16]}"
     elif isinstance(action, Fetch):
         about = f"fetch {action.to or action.url.split('?')[0].rstrip('/').rpartition('/')[2]}"
     else:

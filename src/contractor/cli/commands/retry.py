@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from contractor.build.attempts import Retry, Tried, attempts, own_attempt
+from contractor.build.attempts import Retry, Tried, attempts, own_attempt, protected
 from contractor.build.context import Options
 from contractor.build.verdict import Attempt, Verdict, verdict
 from contractor.cli import config
@@ -78,9 +78,11 @@ def run(argv: list[str]) -> int:
     folder = os.path.dirname(retry.record.spec)
     options = Options(folder=folder, secrets=secrets, upstream_proxy=settings.proxy, tick=tick)
     shown = _Shown(screen, store, retry, times)
+    sandbox = choose(one_id=args.one_id)
     with ExitStack() as stack:
+        stack.enter_context(protected(retry, store, sandbox, folder))
         stack.callback(console.close)
-        tries = attempts(retry, times, store, choose(one_id=args.one_id), console, options)
+        tries = attempts(retry, times, store, sandbox, console, options)
         shown.all(tries, until_failure=args.until_failure)
     stopped = bool(shown.tried) and shown.tried[-1].record.outcome == Outcome.ABORTED
     found = verdict([attempt for attempt, _note in shown.rows])
