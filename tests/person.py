@@ -1,4 +1,4 @@
-"""A person at a terminal: a program under a pseudo terminal, keys that are typed, and what is seen; waits are bounded."""
+"""A person at a terminal: a program that gets keys and shows what is seen. Every wait is bounded."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ class Person:
             more.setdefault("start_new_session", True)
             if popen is not subprocess.Popen:
                 more.pop("start_new_session")  # it does so
-            self.process = popen(
-                list(argv), stdin=slave, stdout=slave, stderr=slave, preexec_fn=_take_terminal, **more
-            )
+            self.process = popen(list(argv), stdin=slave, stdout=slave, stderr=slave, preexec_fn=_take_terminal, **more)
         finally:
             os.close(slave)
 

@@ -174,7 +174,7 @@ def test_fields_are_checked_again_with_their_values():
         "whole network"
         in refused("parameters: {P: {}}\n" + TREE + "  - {shell: x, network: ['${P}']}", {"P": "*"})[0][0]
     )
-    empty = "parameters: {P: {type: list}}\n" + TREE + "  - apt: ['${P}']"
+    empty = "parameters: {P: {type: list, empty: true}}\n" + TREE + "  - apt: ['${P}']"
     assert refused(empty, {"P": ""})[0][0].endswith("packages of apt is empty")
 
 

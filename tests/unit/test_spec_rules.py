@@ -141,7 +141,7 @@ STEPS = {
     "create-artifact: {files: [a]}": ["5:22 create-artifact needs name"],
     "empty-workspace: {keep: [~/x]}": ['5:30 the path "~/x" begins with ~'],
     "unpack-artifact: nothing": ['5:5 no earlier step creates the artifact "nothing" | create it with create-artifact before'],
-    f"unpack-artifact: {{name: a, digest: {HEX}}}": ["5:22 unpack-artifact needs exactly one of name, digest, this has both"],
+    f"unpack-artifact: {{name: a, digest: {HEX}}}": ["5:22 unpack-artifact needs exactly one of name, digest, base, this has both"],
     "unpack-artifact: {digest: abc}": ["5:31 a sha256 is 64 hexadecimal digits, this has 3 characters | sha256sum FILE prints it"],
     f"unpack-artifact: {{digest: {'g' * 64}}}": ["5:31 a sha256 is 64 hexadecimal digits, this has other characters"],
     "create-systree: debian-12": ['5:5 no earlier step creates the artifact "debian-12" | if it is a base, write create-systree: {base: debian-12}'],

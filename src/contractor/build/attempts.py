@@ -150,8 +150,7 @@ def _gone(retry: Retry, store: Store, sandbox: LocalSandbox, folder: str) -> str
     reads = ("workspace" in ACTIONS[action.kind].reads or "workspace" in ACTIONS[action.kind].writes) and action.after
     if gone := missing(store, sandbox.ids, action.layers, action.before if reads else ""):
         return gone
-    made = isinstance(action.step.action, model.CreateSystree) and action.step.action.base  # made when it is not there
-    if action.artifact and not made:
+    if action.artifact and not model.base_of(action.step.action):  # a base is made when it is not there
         result = Results(store, sandbox.ids).read(action.artifact)
         named = result.artifact.digest if result is not None and result.artifact is not None else action.artifact
         if not os.path.exists(artifact_path(store, named)):

@@ -11,8 +11,17 @@ import msgspec
 from contractor.build.context import Emit, Exporter, StepContext
 from contractor.build.tools import host_facts, tool_versions
 from contractor.core import events
-from contractor.core.errors import ERRORS_BY_OUTCOME, Aborted, Broken, ContractorError, Outcome
+from contractor.core.errors import (
+    ERRORS_BY_OUTCOME,
+    Aborted,
+    Broken,
+    ContractorError,
+    Failed,
+    Outcome,
+    OutOfLimits,
+)
 from contractor.plan.model import Action, Plan, encode
+from contractor.proof.witness import Witness
 from contractor.sandbox.local import LocalSandbox
 from contractor.spec import model
 from contractor.spec.actions import ACTIONS
@@ -22,10 +31,11 @@ from contractor.store.results import Result
 
 
 class Origin(NamedTuple):
-    """Why a build is: the build that needs it as a base, and what was asked for besides its plan."""
+    """Why a build is: the build that needs it as a base, what was asked for besides its plan, and who keeps proof."""
 
     parent: str = ""
     asked: tuple[str, ...] = ()
+    witness: Witness | None = None
 
 
 class Bookkeeping:
@@ -49,10 +59,13 @@ class Bookkeeping:
         self._sandbox = sandbox
         self.parent = origin.parent
         self._asked = origin.asked
+        self._witness = origin.witness
 
     def emit(self, event: events.AnyEvent) -> None:
         if not isinstance(event, events.StepOutput):
             self._events.write(events.encode(event))
+        if self._witness is not None and event.build == self.id:
+            self._witness.event(event)
         self._emit(event)
 
     def notice(self, text: str, level: str = "info") -> None:
@@ -89,6 +102,11 @@ class Bookkeeping:
         )
         if self._sandbox.tier.degraded:
             self.notice(self._sandbox.tier.summary, "warning")
+
+    def witnessed(self) -> None:
+        """The audit journal has it that the build begins; raises when it cannot be written."""
+        if self._witness is not None and (news := self._witness.started(self._record, self.plan)):
+            self.notice(news)
 
     def cached(self, index: int, result: Result) -> None:
         self._steps[index] = msgspec.structs.replace(
@@ -197,12 +215,15 @@ class Bookkeeping:
             hint=self._hint(error),
             kept=kept,
         )
-        self.records.write(record)
+        if self._witness is not None:
+            record = self._witness.finished(record, self.plan, self.records.write)
+        else:
+            self.records.write(record)
         self.emit(
             events.BuildFinished(
                 at=time.time(),
                 build=self.id,
-                outcome=outcome,
+                outcome=Outcome(record.outcome),
                 seconds=seconds,
                 artifacts=record.artifacts,
                 step=self._failed_step,
@@ -223,8 +244,9 @@ class Bookkeeping:
             return error.hint if error else ""
         step = self._failed_step
         hints = [error.hint] if error.hint else [f"contractor log {self.id} --step {step + 1}"] if step >= 0 else []
-        if step >= 0 and (self._steps[step].left or isinstance(error, Failed | OutOfLimits)) and not self._bases_trouble:
-            moment = "left" if self._steps[step].left else "before it"
+        left = step >= 0 and bool(self._steps[step].left)
+        if left or (isinstance(error, Failed | OutOfLimits) and "contractor shell" not in error.hint):  # a base's own
+            moment = "left" if left else "before it"
             hints.append(f"contractor shell {self.id}  # in the sandbox of the step, as it was {moment}")
         return "\n".join(hints)
 

@@ -23,6 +23,7 @@ from contractor.store.layout import Store
 if TYPE_CHECKING:
     from contractor.build.inside.vary import Variation
     from contractor.build.steer import Steering
+    from contractor.proof.witness import Witness
     from contractor.sandbox.terminal import Terminal
 
 Emit = Callable[[AnyEvent], None]
@@ -38,7 +39,7 @@ class Options(NamedTuple):
     says where to. packed: told when a base's last step has packed all of the workspace, which is free to be taken.
     steering: which part of the plan runs, and where a person gets a shell; None: all of it, and nowhere.
     offline: no server is asked for anything. replaying: what the plan's replays are of, in words.
-    variation: conditions of the machine that are to be other than usual.
+    variation: conditions of the machine that are to be other than usual. witness: who keeps proof of the build.
     """
 
     folder: str = "."
@@ -54,6 +55,7 @@ class Options(NamedTuple):
     offline: bool = False
     replaying: str = "the lock"
     variation: Variation | None = None
+    witness: Witness | None = None
 
 
 class Made(NamedTuple):

@@ -19,6 +19,7 @@ from contractor.build.diagnostics import keep_diagnostics
 from contractor.build.log import Log
 from contractor.build.place import Place
 from contractor.build.steer import Steering
+from contractor.build.turns import exclusive, same_step
 from contractor.build.visits import Ended, Visits
 from contractor.core import digest
 from contractor.core.errors import Aborted, Broken, ContractorError, Failed, OutOfLimits, Rejected, from_os_error
@@ -27,7 +28,7 @@ from contractor.plan.model import Action, Plan
 from contractor.plan.planner import base_artifact
 from contractor.sandbox.local import LocalSandbox
 from contractor.spec.actions import ACTIONS
-from contractor.spec.model import CreateSystree
+from contractor.spec.model import base_of
 from contractor.store.layout import Store, in_use, locked
 from contractor.store.records import Record
 from contractor.store.results import Result, Results
@@ -43,7 +44,7 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
     """
     results = Results(store, sandbox.ids)
     asked = options.steering.words if options.steering is not None else ()
-    books = Bookkeeping(plan, store, sandbox, emit, Origin(parent, asked))
+    books = Bookkeeping(plan, store, sandbox, emit, Origin(parent, asked, options.witness))
     with ExitStack() as stack:
         stack.enter_context(in_use(store, books.id))
         aside = options.steering is not None and options.steering.trial is not None
@@ -54,6 +55,7 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
         build = _Build(plan, store, sandbox, books, StepContext(place, store, plan, options, log))
         books.started()
         try:
+            books.witnessed()
             _require_space(store)
             build.steps()
             if options.export is not None:
@@ -117,14 +119,21 @@ class _Build:
         action = self.visits.plan.actions[index]
         found = self._found(index, action)
         self.context.begin(self.books.id, index, action, self.books.emit)
-        if found is not None:
-            self.books.cached(index, found)
-            return
+        with ExitStack() as turn:
+            if found is None and self._can_be_found(index, action):
+                turn.enter_context(same_step(self.context))  # of several builds that need a step, one runs it
+                found = self._found(index, action)
+            if found is not None:
+                self.books.cached(index, found)
+            else:
+                self._run_step(index, action)
+
+    def _run_step(self, index: int, action: Action) -> None:
         self.books.step_started(index, self.context.log.size, self._why(index))
         began = time.monotonic()
         try:
-            if isinstance(action.step.action, CreateSystree) and action.step.action.base:
-                self._ensure_base(action)
+            if base := base_of(action.step.action):
+                self._ensure_base(action, base)
             result = self._run(began)
         except Ended:
             self.books.step_left(index)
@@ -153,6 +162,11 @@ class _Build:
         steering = self.steering
         return self.context.options.fresh or index in (*steering.anew, *steering.breaks, steering.instead)
 
+    def _can_be_found(self, index: int, action: Action) -> bool:
+        """Whether the step, once it has run, leaves a result that another build looks for."""
+        lasting = "workspace" not in ACTIONS[action.kind].writes or not self.books.parent
+        return lasting and self.steering.trial is None and not self._asked_for(index)
+
     def _found(self, index: int, action: Action) -> Result | None:
         if self._asked_for(index):
             return None
@@ -170,7 +184,8 @@ class _Build:
         self.visits.begin(context.index)
         if "workspace" in writes:
             place.touched()
-        made: Made = steps.run(context)
+        with exclusive(context):
+            made: Made = steps.run(context)
         action = context.action  # under another key, if a shell changed what it read
         self.origin = self.origin.joined(tuple(context.fetches), made.packages)
         kept = self.origin if self.books.parent and made.artifact else Origins(tuple(context.fetches), made.packages)
@@ -225,10 +240,8 @@ class _Build:
             return ""
         return name
 
-    def _ensure_base(self, action: Action) -> None:
-        """Build the base that a create-systree needs, unless its artifact is there; one build at a time."""
-        assert isinstance(action.step.action, CreateSystree)
-        name = action.step.action.base
+    def _ensure_base(self, action: Action, name: str) -> None:
+        """Build the base whose artifact a step takes, unless it is there; one build at a time."""
         plan = self.plan.bases[name]
         key = base_artifact(plan).key
         fresh = self.context.options.fresh_bases
@@ -239,6 +252,7 @@ class _Build:
             what=f"another build that makes the base {name}",
             wait=_BASE_WAIT,
             waiting=lambda: self.context.notice(f"another build makes the base {name}: waiting for it"),
+            tick=self.context.options.tick,
         ):
             if self.results.find(key) is not None and not fresh:
                 return
@@ -253,7 +267,7 @@ class _Build:
                 secrets={},
                 export=None,
                 variation=None,
-                packed=packed if self.steering.trial is None else None,
+                packed=packed if self.steering.trial is None and action.kind == "create-systree" else None,
                 steering=None,
             )
             record = execute(plan, self.store, self.sandbox, self.books.emit, options, parent=self.books.id)

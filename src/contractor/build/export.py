@@ -21,6 +21,7 @@ import msgspec
 from contractor.build.export_copy import copy_compressed, copy_plain, squashfs, unpack_folder
 from contractor.core.errors import Broken, Rejected
 from contractor.core.events import ArtifactInfo
+from contractor.proof.tree import folder_digests
 from contractor.store.layout import Store
 from contractor.store.records import Record
 from contractor.store.remove import remove_tree
@@ -31,10 +32,15 @@ _SUFFIXES = {"tar.zst": ".tar.zst", "tar": ".tar", "squashfs": ".squashfs", "dir
 _MAX_FOLDER = 200  # bytes of a combination's folder name; file systems take 255
 
 
-def export(records: Sequence[Record], store: Store, folder: str, many: bool) -> None:
-    """Copy the artifacts of these builds. many: a folder for each combination of the matrix."""
-    for record in records:
-        export_artifacts(record.artifacts, store, target_folder(folder, record.matrix, many), record.epoch)
+def export(records: Sequence[Record], store: Store, folder: str, many: bool) -> list[ArtifactInfo]:
+    """Copy the artifacts of these builds, as `export_artifacts`. many: a folder for each combination of the matrix."""
+    return [
+        copied
+        for record in records
+        for copied in export_artifacts(
+            record.artifacts, store, target_folder(folder, record.matrix, many), record.epoch
+        )
+    ]
 
 
 def target_folder(folder: str, matrix: dict[str, str], many: bool) -> str:
@@ -45,21 +51,23 @@ def target_folder(folder: str, matrix: dict[str, str], many: bool) -> str:
 def export_artifacts(
     artifacts: Sequence[ArtifactInfo], store: Store, folder: str, epoch: int
 ) -> tuple[ArtifactInfo, ...]:
-    """Copy a build's artifacts; returns them with the path of each copy.
+    """Copy a build's artifacts; returns them with the path and the digests of each copy.
 
     Rejected: the folder cannot be written. Broken: an artifact is damaged or gone, or the disk is full.
     """
     try:
         os.makedirs(folder, exist_ok=True)
-        _export_all(artifacts, store, folder, epoch)
+        digests = _export_all(artifacts, store, folder, epoch)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Broken(f"the disk is full: {folder}", hint="choose another folder with -o DIR") from error
         raise Rejected(
             f"cannot write {error.filename or folder}: {error.strerror}", hint="choose another folder with -o DIR"
         ) from error
+    names = map(exported_name, artifacts)
     return tuple(
-        msgspec.structs.replace(artifact, path=f"{folder}/{exported_name(artifact)}") for artifact in artifacts
+        msgspec.structs.replace(artifact, path=f"{folder}/{name}", copy=digests[name])
+        for artifact, name in zip(artifacts, names, strict=True)
     )
 
 
@@ -78,22 +86,28 @@ def exported_name(artifact: ArtifactInfo) -> str:
     return artifact.name + _SUFFIXES[artifact.format]
 
 
-def _export_all(artifacts: Sequence[ArtifactInfo], store: Store, folder: str, epoch: int) -> None:
+def _export_all(artifacts: Sequence[ArtifactInfo], store: Store, folder: str, epoch: int) -> dict[str, dict[str, str]]:
+    """Returns the digests of each copy, by its name."""
     sums: dict[bytes, str] = {}
+    digests: dict[str, dict[str, str]] = {}
     for artifact in artifacts:
         _require_plain(artifact)
         name = exported_name(artifact)
         with _stored(store, artifact) as source, _appearing(folder, name) as temporary:
             if artifact.format == "directory":
                 sums.update(unpack_folder(artifact, source, temporary))
+                digests[name] = folder_digests(temporary)
             elif artifact.format == "squashfs":
                 sums[os.fsencode(name)] = squashfs(artifact, source, temporary, epoch)
             elif artifact.format == "tar":
                 sums[os.fsencode(name)] = copy_plain(artifact, source, temporary)
             else:
                 sums[os.fsencode(name)] = copy_compressed(artifact, source, temporary)
+        if artifact.format != "directory":
+            digests[name] = {"sha256": sums[os.fsencode(name)]}
     with _appearing(folder, SUMS) as temporary, open(temporary, "xb") as file:
         file.writelines(sums_lines(sums, artifacts))
+    return digests
 
 
 def sums_lines(sums: dict[bytes, str], artifacts: Sequence[ArtifactInfo]) -> list[bytes]:

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from contractor.build.git import commit_time, is_commit, is_remote, resolve_commit
+from contractor.build.git import Head, head_of, is_commit, is_remote, resolve_commit
 from contractor.build.source import Source, read_source
 from contractor.core import digest
 from contractor.core.errors import Rejected, Unavailable
 from contractor.plan.lock import Lock
-from contractor.plan.model import Facts
+from contractor.plan.model import Checkout, Facts
 from contractor.sandbox.local import LocalSandbox
 from contractor.spec import model
 from contractor.spec.model import BuildSpec, Step
@@ -65,13 +65,20 @@ def gather(
         for position, step in enumerate(steps)
         if isinstance(step.action, model.Source) and step.action.path
     }
-    epoch, origin = _epoch(spec, parameters, list(found.values()))
+    heads = {position: head for position, source in found.items() if source.git and (head := head_of(source.path))}
+    epoch, origin = _epoch(spec, parameters, found, heads)
     sources: dict[int, str] = {}
     for position, step in enumerate(steps):
         if isinstance(step.action, model.Source):
             sources[position] = _identity(step.action, found.get(position), epoch, where, (store, sandbox))
     customs = {
         step.action.name: _custom_digest(folder, step) for step in steps if isinstance(step.action, model.Custom)
+    }
+    specification = _spec_digest(spec)
+    checkouts = {
+        position: checkout
+        for position, head in heads.items()
+        if (checkout := _checkout(found[position], head, store, sources[position], specification, *customs.values()))
     }
     return Facts(
         arch=arch,
@@ -82,7 +89,24 @@ def gather(
         matrix=dict(matrix),
         sources=sources,
         customs=customs,
+        specification=specification,
+        checkouts=checkouts,
     )
+
+
+def _checkout(source: Source, head: Head, store: Store, source_digest: str, *others: str) -> Checkout | None:
+    from contractor.build.checkout import checkout_of
+
+    return checkout_of(source, head, store, source_digest, *others)
+
+
+def _spec_digest(spec: BuildSpec) -> str:
+    """Of the specification's file, which was read a moment ago; "" when it is gone."""
+    try:
+        with open(spec.file, "rb") as file:
+            return digest.of_bytes(file.read())
+    except (OSError, ValueError):
+        return ""
 
 
 def _own_files(spec: BuildSpec, folder: str) -> tuple[str, ...]:
@@ -93,18 +117,18 @@ def _own_files(spec: BuildSpec, folder: str) -> tuple[str, ...]:
     )
 
 
-def _epoch(spec: BuildSpec, parameters: Mapping[str, str], sources: list[Source]) -> tuple[int, str]:
+def _epoch(
+    spec: BuildSpec, parameters: Mapping[str, str], sources: Mapping[int, Source], heads: Mapping[int, Head]
+) -> tuple[int, str]:
     given = epoch_of(spec, parameters)
     if given is not None:
         return given, f"the parameter {only_name(spec.epoch)}" if isinstance(
             spec.epoch, str
         ) else "the specification's epoch"
-    for source in sources:
-        time = commit_time(source.path) if source.git else None
-        if time is not None:
-            return time, f"the git commit of {source.path}"
+    for position, head in heads.items():
+        return head.time, f"the git commit of {sources[position].path}"
     if sources:
-        return max(NO_SOURCE_EPOCH, max(source.newest for source in sources)), "the newest file of the source"
+        return max(NO_SOURCE_EPOCH, *(source.newest for source in sources.values())), "the newest file of the source"
     return NO_SOURCE_EPOCH, "no source: 1980-01-01"
 
 

@@ -18,7 +18,7 @@ from contractor.plan.lock import LOCKED_KINDS, Answered, Lock, LockedSource, Loc
 from contractor.plan.model import Action, Plan
 from contractor.plan.planner import base_artifact
 from contractor.sandbox.local import LocalSandbox
-from contractor.spec.model import CreateSystree, Source
+from contractor.spec.model import Source, base_of
 from contractor.store.layout import Store
 from contractor.store.results import Results
 
@@ -80,7 +80,9 @@ def _make_sure(plan: Plan, store: Store, sandbox: LocalSandbox, options: Options
     keys = {step.action.key for step in lacking if not step.base}
     lost = {name for name, base in plan.bases.items() if {s.action.key for s in _asking(base, name)} & _keys(lacking)}
     again = [
-        position for position, action in enumerate(plan.actions) if anew or action.key in keys or _base(action) in lost
+        position
+        for position, action in enumerate(plan.actions)
+        if anew or action.key in keys or base_of(action.step.action) in lost
     ]
     steering = Steering(needed=needed(plan), anew=again, words=("--lock",))
     record = execute(plan, store, sandbox, emit, options._replace(steering=steering, fresh_bases=bool(lost)))
@@ -91,11 +93,6 @@ def _make_sure(plan: Plan, store: Store, sandbox: LocalSandbox, options: Options
 
 def _keys(steps: list[_Asking]) -> set[str]:
     return {step.action.key for step in steps}
-
-
-def _base(action: Action) -> str:
-    """The base that a create-systree is of, or ""."""
-    return action.step.action.base if isinstance(action.step.action, CreateSystree) else ""
 
 
 def _known(step: _Asking, results: Results, store: Store) -> bool:
@@ -110,7 +107,7 @@ def needed(plan: Plan) -> frozenset[int]:
     makers = {action.key: position for position, action in enumerate(plan.actions)}
     wanted: set[int] = set()
     waiting = [position for position, action in enumerate(plan.actions) if action.kind in LOCKED_KINDS]
-    waiting += [position for position, action in enumerate(plan.actions) if _base(action)]
+    waiting += [position for position, action in enumerate(plan.actions) if base_of(action.step.action)]
     while waiting:
         position = waiting.pop()
         if position in wanted:

@@ -34,6 +34,7 @@ OPERATIONS: dict[str, Operation] = {
     "empty": workspace.empty,
     "list": workspace.list_entries,
     "unpack": workspace.unpack_archive,
+    "unpack-file": workspace.unpack_file,
     "place": workspace.place,
     "pack": workspace.pack_archive,
     "date": workspace.date,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from contractor.build.context import Emit, Options, StepContext
+from contractor.build.context import Emit, Options, StepContext, meaning
 from contractor.build.log import Log
 from contractor.build.network import Door
 from contractor.build.place import Place
@@ -20,7 +20,7 @@ from contractor.build.shell import Reason, beside, command_of, enter
 from contractor.core.errors import Rejected
 from contractor.plan.model import Action, Plan
 from contractor.sandbox.local import LocalSandbox
-from contractor.sandbox.spec import Caller
+from contractor.sandbox.spec import Caller, SandboxSpec
 from contractor.spec.actions import ACTIONS
 from contractor.store.layout import Store, in_use
 from contractor.store.missing import missing
@@ -69,7 +69,7 @@ def converse(scene: Scene, store: Store, sandbox: LocalSandbox, options: Options
     """A person's shell; returns how it ended."""
     terminal, emit = asked
     with _entered(scene, store, sandbox, options, emit) as context:
-        spec = command_of(context) if scene.again else None
+        spec = _command(scene, context)
         why = f"{_WORDS[scene.moment]}, in the build {scene.build}"
         return enter(context, spec, terminal, Reason(why, "exit; what is changed here is thrown away")).code
 
@@ -79,15 +79,32 @@ def run_command(
     store: Store,
     sandbox: LocalSandbox,
     options: Options,
-    asked: tuple[Sequence[str], Callable[[bytes], None]],
+    asked: tuple[Sequence[str], Callable[[bytes], None], Emit],
 ) -> int:
-    """One command instead of the step's, without a terminal; its output goes to the function. Returns its exit code."""
-    argv, show = asked
-    with _entered(scene, store, sandbox, options, lambda _event: None) as context:
-        spec = (command_of(context) if scene.again else None) or beside(context)
+    """One command instead of the step's, without a terminal; its output goes to the function. Returns its exit code.
+
+    Broken or OutOfLimits: it did not come to an end of its own.
+    """
+    argv, show, emit = asked
+    with _entered(scene, store, sandbox, options, emit) as context:
+        spec = _command(scene, context) or beside(context)
         own = msgspec.structs.replace(spec, argv=tuple(argv))
         with Door(context.access, context.fetched) as door:
-            return context.place.run(own, Caller(show, door.open, options.tick)).code
+            exit_ = context.place.run(own, Caller(show, door.open, options.tick))
+        trouble = meaning(exit_, own, scene.action.step.name) if exit_.limit or not exit_.started else None
+        if trouble is not None:
+            raise trouble
+        return exit_.code
+
+
+def _command(scene: Scene, context: StepContext) -> SandboxSpec | None:
+    """What the step runs. It may be lost: the program of a custom action and a repository are read where they are."""
+    try:
+        return command_of(context) if scene.again else None
+    except (Rejected, OSError) as error:
+        why = error.message if isinstance(error, Rejected) else str(error)
+        context.notice(f"what the step ran cannot be run again: {why}", "warning")
+        return None
 
 
 @contextmanager

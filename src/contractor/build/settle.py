@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from contractor.sandbox.syscalls import syncfs
@@ -21,3 +22,10 @@ def settle_in_background(store: Store, ids: str) -> None:
         Results(store, ids).settle(syncfs)
     finally:
         os._exit(0)
+
+
+def collect() -> None:
+    """Take note of the children that have ended, for a process that lives on after its builds."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from contractor.build import steps
+from contractor.build.context import meaning
+from contractor.core.errors import Rejected
 from contractor.core.events import ShellFinished, ShellStarted
 from contractor.plan.environment import FIXED
 from contractor.sandbox.spec import Mount, SandboxSpec
@@ -45,7 +47,10 @@ class Reason(NamedTuple):
 
 
 def enter(context: StepContext, spec: SandboxSpec | None, terminal: Terminal, reason: Reason) -> Visit:
-    """Give a person a shell where the step's command runs (spec), or would run if it had one (None)."""
+    """Give a person a shell where the step's command runs (spec), or would run if it had one (None).
+
+    Broken: the sandbox could not be set up. A shell that a limit ended has ended, and why is said.
+    """
     own = spec if spec is not None else beside(context)
     command = shlex.join(own.argv) if spec is not None else ""
     network = ", ".join(context.action.hosts) if own.network else "none"
@@ -65,6 +70,11 @@ def enter(context: StepContext, spec: SandboxSpec | None, terminal: Terminal, re
     tree = bool(context.place.call("tree-changed"))
     count = len(changed) + tree
     context.emit(ShellFinished(at=time.time(), build=context.build, step=context.index, code=exit_.code, changed=count))
+    trouble = meaning(exit_, own, context.action.step.name) if exit_.limit or not exit_.started else None
+    if trouble is not None and not exit_.started:
+        raise trouble
+    if trouble is not None:
+        context.notice(f"the shell was ended: {trouble.message}", "warning")
     return Visit(exit_.code, changed, tree)
 
 
@@ -112,11 +122,15 @@ def beside(context: StepContext) -> SandboxSpec:
 
 def interactive(context: StepContext, spec: SandboxSpec, command: str, kind: str) -> SandboxSpec:
     """The same sandbox with a shell that reads from a terminal."""
-    in_tree = spec.mounts[0].source == TREE
-    bash = context.place.has_program(context.action.layers, "/bin/bash") if in_tree else os.path.exists("/bin/bash")
+    bash = _has(context, spec, "/bin/bash")
+    if not bash and not _has(context, spec, "/bin/sh"):
+        raise Rejected(
+            f"the system tree of the step {context.action.step.name!r} has no /bin/sh: there can be no shell in it",
+            hint="`contractor shell --step STEP` enters a step with another tree",
+        )
     setup = f"PS1={shlex.quote(_prompt(context, spec, bash=bash))}\n"
-    if command:
-        setup += f"again() {{ {command}; }}\n"
+    if command:  # as it ran: where the step begins, and with nothing to read
+        setup += f"again() {{ (cd {shlex.quote(spec.cwd)} && {command}) </dev/null; }}\n"
     return msgspec.structs.replace(
         spec,
         argv=("/bin/bash", "--noprofile", "--rcfile", _SETUP, "-i") if bash else ("/bin/sh", "-i"),
@@ -125,6 +139,12 @@ def interactive(context: StepContext, spec: SandboxSpec, command: str, kind: str
         limits=msgspec.structs.replace(spec.limits, time=0),
         terminal=True,
     )
+
+
+def _has(context: StepContext, spec: SandboxSpec, program: str) -> bool:
+    if spec.mounts[0].source == TREE:
+        return context.place.has_program(context.action.layers, program)
+    return os.path.exists(program)
 
 
 def _prompt(context: StepContext, spec: SandboxSpec, *, bash: bool) -> str:

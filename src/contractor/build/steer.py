@@ -69,24 +69,31 @@ def steer(plan: Plan, wish: Wish, terminal: Callable[[], Terminal] | None) -> St
 
     start, until, only = at(wish.start), at(wish.until), at(wish.only)
     instead, after = at(wish.shell), at(wish.shell_after)
+    breaks = frozenset(position for position in map(at, wish.breaks) if position is not None)
     if only is not None and (start is not None or until is not None):
         raise Rejected("--only goes without --from and --until", hint="--only STEP is --from STEP --until STEP")
     if only is not None:
         start = until = only
-    ends = {"--until": until, "--shell": instead, "--shell-after": after}
+    ends = {"--only" if only is not None else "--until": until, "--shell": instead, "--shell-after": after}
     given = {option: position for option, position in ends.items() if position is not None}
-    if len(set(given.values())) > 1:
+    if len(set(given.values())) > 1 or (instead is not None and after is not None):
         said = ", ".join(f"{option} {names[position]!r}" for option, position in given.items())
-        raise Rejected(f"the build cannot end at two steps: {said}", hint="name one step")
+        raise Rejected(f"the build cannot end twice: {said}", hint="leave one of them out")
     last = next(iter(given.values()), None)
     if start is not None and last is not None and start > last:
         raise Rejected(
             f"--from {names[start]!r} comes after {names[last]!r}", hint="the first step must not come after the last"
         )
+    for position in sorted(breaks):
+        if last is not None and (position > last or position == instead):
+            raise Rejected(
+                f"--break {names[position]!r} is never reached: the build ends at {names[last]!r}",
+                hint="leave one of them out",
+            )
     return Steering(
         anew=() if start is None else range(start, len(names)),
         last=last,
-        breaks=frozenset(position for position in map(at, wish.breaks) if position is not None),
+        breaks=breaks,
         instead=instead,
         after=after,
         debug=wish.debug,

@@ -23,7 +23,7 @@ from contractor.plan.model import Action, Plan
 from contractor.plan.planner import base_artifact
 from contractor.plan.rekey import Changed, rekey
 from contractor.sandbox.local import LocalSandbox
-from contractor.spec.model import CreateSystree
+from contractor.spec.model import base_of
 from contractor.store.layout import Store
 from contractor.store.records import Record, Records
 from contractor.store.results import Results
@@ -113,9 +113,10 @@ def _again(plan: Plan, record: Record, store: Store, sandbox: LocalSandbox) -> P
     results = Results(store, sandbox.ids)
     extra: dict[int, dict[str, str]] = {}
     for position, action in enumerate(plan.actions):
-        if _of_base(action):
-            _require_base(plan, action, results)
-        else:
+        name = base_of(action.step.action)
+        if name:
+            _require_base(plan, name, action, results)
+        if not name or action.kind != "create-systree":
             extra[position] = {"verify": session}
     made = rekey(plan, Changed(extra=extra))
     replays = {}
@@ -133,14 +134,9 @@ def _again(plan: Plan, record: Record, store: Store, sandbox: LocalSandbox) -> P
     return msgspec.structs.replace(made, replays=replays)
 
 
-def _of_base(action: Action) -> bool:
-    return isinstance(action.step.action, CreateSystree) and bool(action.step.action.base)
-
-
-def _require_base(plan: Plan, action: Action, results: Results) -> None:
-    assert isinstance(action.step.action, CreateSystree)
-    name = action.step.action.base
-    if results.find(action.key) is None and results.find(base_artifact(plan.bases[name]).key) is None:
+def _require_base(plan: Plan, name: str, action: Action, results: Results) -> None:
+    layer = action.kind == "create-systree" and results.find(action.key) is not None
+    if not layer and results.find(base_artifact(plan.bases[name]).key) is None:
         raise Rejected(
             f"the base {name} of this build is not in the store any more", hint=f"`contractor bases` makes {name} again"
         )

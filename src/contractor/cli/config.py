@@ -13,7 +13,8 @@ from contractor.core.values import Value
 
 class Settings(Value, frozen=True):
     """store: the store's folder. bases: the user's own bases. colour, live: what the terminal (stderr) can do.
-    ci: github, gitlab or empty. proxy: a proxy that the host itself needs for http. terminal: its kind (TERM)."""
+    ci: github, gitlab or empty. proxy: a proxy that the host itself needs for http. terminal: its kind (TERM).
+    keys: the folder of keys and trust file. heads: where heads of audit journals are kept besides the stores."""
 
     store: str
     bases: str
@@ -22,14 +23,17 @@ class Settings(Value, frozen=True):
     ci: Literal["", "github", "gitlab"]
     proxy: str
     terminal: str
+    keys: str = ""
+    heads: str = ""
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """CONTRACTOR_STORE, XDG_DATA_HOME, XDG_CONFIG_HOME, HOME, NO_COLOR, TERM, CI's marks, http_proxy."""
+    """CONTRACTOR_STORE, XDG_DATA_HOME, _CONFIG_HOME and _STATE_HOME, HOME, NO_COLOR, TERM, CI's marks, http_proxy."""
     env = os.environ if environ is None else environ
     home = env.get("HOME") or "/nonexistent"
     data = env.get("XDG_DATA_HOME") or f"{home}/.local/share"
     config = env.get("XDG_CONFIG_HOME") or f"{home}/.config"
+    state = env.get("XDG_STATE_HOME") or f"{home}/.local/state"
     ci: Literal["", "github", "gitlab"] = ""
     if env.get("GITHUB_ACTIONS"):
         ci = "github"
@@ -44,4 +48,6 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         ci=ci,
         proxy=env.get("http_proxy") or "",
         terminal=env.get("TERM") or "dumb",
+        keys=str(Path(config, "contractor")),
+        heads=str(Path(state, "contractor", "heads")),
     )

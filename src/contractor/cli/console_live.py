@@ -154,7 +154,8 @@ class LiveConsole:
             for held in waiting:
                 self.handle(held)
         elif self._held is not None:
-            self._held.append(event)
+            if not isinstance(event, StepFetched):  # the person has seen it, and it is not the step's
+                self._held.append(event)
         else:
             return False
         return True

@@ -43,6 +43,7 @@ class PlainConsole:
         self._history = history
         self._asked: BuildState | None = None  # the build whose running step has not been looked up in the history
         self._output = Lines()  # of the step that runs
+        self._shell = False  # somebody has one
         self._section = ""  # the fold that is open
         self._sections = 0
         self._clock = 0.0
@@ -67,7 +68,7 @@ class PlainConsole:
     def tick(self, now: float) -> None:
         """When a step has run for a moment: once, how long it usually does, where that is long."""
         build = self._asked
-        if build is None or self._history is None or now - build.since < PATIENCE:
+        if build is None or self._history is None or self._shell or now - build.since < PATIENCE:
             return
         self._asked = None
         build.remember(self._history)
@@ -107,8 +108,12 @@ class PlainConsole:
         elif isinstance(event, ShellStarted):
             self._flush()
             self._lines(entered(self._paper, build.name_of(event.step), event, 0))
+            self._shell = True
         elif isinstance(event, ShellFinished):
             self._lines(left(self._paper, event, 0))
+            self._shell = False
+        elif self._shell:
+            return  # the terminal is the shell's, and so is what is fetched
         elif isinstance(event, StepFetched) and event.verdict != "allowed":
             if build.refusals.first(event):
                 self._notice(warning(build, event), True)
@@ -209,6 +214,10 @@ class QuietConsole:
             return
         if isinstance(event, StepFetched) and event.verdict != "allowed":
             build.refusals.first(event)
+        if isinstance(event, ShellStarted):
+            columns = usable(self._width()) if self._terminal else 0
+            lines = entered(self._paper, build.name_of(event.step), event, columns)
+            self._paper.write("".join(line + "\n" for line in lines))
         if isinstance(event, Notice) and event.level == "warning":
             self._paper.write(f"warning: {self._paper.clean(event.text)}\n")
         if isinstance(event, BuildFinished):

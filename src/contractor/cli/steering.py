@@ -29,10 +29,13 @@ def add_wish(parser: Parser) -> None:
 
 
 def wish_of(args: argparse.Namespace) -> Wish:
-    """What was asked for; Rejected when --only names two steps."""
+    """What was asked for; Rejected when --only names two steps, and when every step is to run and only a part."""
     only = [item for item in args.only if "=" not in item]
     if len(only) > 1:
         raise Rejected(f"--only names {len(only)} steps", hint="name one; --from STEP --until STEP runs a part")
+    if args.fresh and (only or args.start is not None):
+        option = "--only" if only else "--from"
+        raise Rejected(f"--fresh runs every step, and {option} a part", hint=f"leave out --fresh: {option} runs anew")
     return Wish(
         start=args.start,
         until=args.until,

@@ -35,6 +35,7 @@ class ArtifactInfo(Value, frozen=True):
     stored: int  # bytes in the store, compressed
     format: str = "tar.zst"
     path: str = ""  # where it was copied to, with -o
+    copy: dict[str, str] = {}  # the copy's digests: sha256 of a file, dirHash and gitTree of a folder
 
 
 class Event(Value, frozen=True, tag_field="event", kw_only=True):

@@ -1,11 +1,14 @@
-"""contractor.lock: which bytes the packages, references and bases of a specification are. Values, and a plan locked.
+"""contractor.lock: which bytes the packages, references, downloads and bases of a specification are. Values, and a file.
 
-A step of debootstrap or apt is found by the key that it has without a lock: what it asks for, and in which tree. What
-it was answered then (index files and packages, by URL and digest) is all that it gets: the lock is in its key, and so
-in the keys of everything that is built on it.
+A step of debootstrap or apt is found by what it asks for, and in which tree: the key that it has without a lock. What
+it was answered then (index files and packages, by URL and digest) is all that it gets: see locked.py.
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -13,22 +16,24 @@ from contractor.core import digest
 from contractor.core.errors import Rejected
 from contractor.core.fetch import Fetch
 from contractor.core.values import Value
-from contractor.plan.model import Plan
-from contractor.plan.planner import base_artifact
-from contractor.plan.rekey import Changed, rekey
 
 LOCK_VERSION = 1
 LOCKED_KINDS = ("debootstrap", "apt")
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*\Z")
+_VERSION = re.compile(r"[0-9A-Za-z.+~:-]+\Z")
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
+_SOURCE_LINE = re.compile(r"deb http://[a-z0-9.-]+(:[0-9]+)?/[!-~]+( [!-~]+){1,20}\Z")
+
 
 class Package(Value, frozen=True):
-    """A Debian package. sha256 and url are empty when the step did not fetch it: it was in the tree already."""
+    """A Debian package that the step fetched."""
 
     name: str
     version: str
     architecture: str
-    sha256: str = ""
-    url: str = ""
+    sha256: str
+    url: str
 
 
 class Answered(Value, frozen=True):
@@ -42,26 +47,39 @@ class Answered(Value, frozen=True):
 
 
 class LockedStep(Value, frozen=True):
-    """ask: the step's key without a lock; base: the base that it belongs to, or empty."""
+    """ask: the step's key without a lock, on a machine where files have owners; asked: what that key was made of.
+
+    base: the base that the step belongs to, or empty. pins, older: what held back the packages that were not to move
+    when only some were updated: versions by name, and lines of sources.list that name earlier states of the archive,
+    which are answered from the lock alone.
+    """
 
     name: str
     kind: str
     arch: str
     ask: str
+    asked: dict[str, Any]
     base: str = ""
     packages: tuple[Package, ...] = ()
     answers: tuple[Answered, ...] = ()
+    pins: dict[str, str] = {}
+    older: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         """What goes into the step's key: the bytes that it gets, not when or how they came."""
-        return digest.of_value([[answer.url, answer.status, answer.sha256] for answer in self.answers])
+        bytes_ = [[answer.url, answer.status, answer.sha256] for answer in self.answers]
+        return digest.of_value([bytes_, self.pins, self.older] if self.older or self.pins else bytes_)
 
     def fetches(self) -> tuple[Fetch, ...]:
         return tuple(
             Fetch("GET", a.url, "allowed", a.status, a.size, a.sha256, kept=True, headers=a.headers)
             for a in self.answers
         )
+
+    def installed(self) -> tuple[str, ...]:
+        """Its packages as dpkg's list has them: name:arch=version."""
+        return tuple(f"{p.name}:{p.architecture}={p.version}" for p in self.packages)
 
 
 class LockedSource(Value, frozen=True):
@@ -72,19 +90,39 @@ class LockedSource(Value, frozen=True):
     commit: str
 
 
+class LockedFile(Value, frozen=True):
+    """A download whose digest the specification says: for who wants to know all that a build takes."""
+
+    url: str
+    sha256: str
+
+
+class LockedBase(Value, frozen=True):
+    """A base and the digest of its artifact."""
+
+    name: str
+    arch: str
+    digest: str
+
+
 class Lock(Value, frozen=True):
     """steps are in the order of the plans, those of bases first. tools: versions that took part, for people."""
 
     name: str
-    steps: tuple[LockedStep, ...]
+    steps: tuple[LockedStep, ...] = ()
     sources: tuple[LockedSource, ...] = ()
-    bases: dict[str, str] = {}  # name -> the digest of its artifact
+    files: tuple[LockedFile, ...] = ()
+    bases: tuple[LockedBase, ...] = ()
     tools: dict[str, str] = {}
     version: int = LOCK_VERSION
 
     def commit_of(self, url: str, ref: str) -> str:
         """The commit of a reference; "" when it is not locked."""
         return next((source.commit for source in self.sources if (source.url, source.ref) == (url, ref)), "")
+
+    def base(self, name: str, arch: str) -> str:
+        """The digest of a base's artifact; "" when it is not locked."""
+        return next((base.digest for base in self.bases if (base.name, base.arch) == (name, arch)), "")
 
 
 def encode(lock: Lock) -> bytes:
@@ -95,40 +133,44 @@ def encode(lock: Lock) -> bytes:
 def decode(data: bytes, path: str) -> Lock:
     """Rejected, naming the file, when it is none of ours."""
     try:
+        head = msgspec.json.decode(data, type=_Head)
+        if head.version != LOCK_VERSION:
+            raise Rejected(
+                f"{path} has version {head.version}, this Contractor knows {LOCK_VERSION}",
+                hint="use the Contractor that wrote it; or `contractor lock --update` writes a new one",
+            )
         lock = msgspec.json.decode(data, type=Lock)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Rejected(f"{path} is not a lock: {error}", hint="`contractor lock` writes a new one") from error
-    if lock.version != LOCK_VERSION:
         raise Rejected(
-            f"{path} has version {lock.version}, this Contractor knows {LOCK_VERSION}", hint="`contractor lock` again"
-        )
+            f"{path} is not a lock: {error}",
+            hint="take it from version control again; or remove it, and `contractor lock` writes a new one",
+        ) from error
+    for trouble in _troubles(lock):
+        raise Rejected(f"{path} is damaged: {trouble}", hint="take it from version control again")
     return lock
 
 
-def locked_plan(plan: Plan, lock: Lock) -> tuple[Plan, tuple[str, ...]]:
-    """The plan with the lock's bytes in its keys, and what the lock does not cover, in words."""
-    missing: list[str] = []
-    others: dict[str, str] = {}
-    bases = {}
-    for name, base in plan.bases.items():
-        bases[name], gone = locked_plan(base, lock)
-        others[base_artifact(base).key] = base_artifact(bases[name]).key
-        missing += [f"base {name}: {text}" for text in gone]
-    steps = {step.ask: step for step in lock.steps}
-    extra: dict[int, dict[str, str]] = {}
-    for position, action in enumerate(plan.actions):
-        if action.kind in LOCKED_KINDS:
-            if action.key in steps:
-                extra[position] = {"lock": steps[action.key].digest}
-            else:
-                missing.append(_drift(action.step.name, action.kind, lock))
-    made = rekey(plan, Changed(others=others, extra=extra))
-    replays = {made.actions[position].key: steps[plan.actions[position].key].fetches() for position in extra}
-    return msgspec.structs.replace(made, bases=bases, replays=replays), tuple(missing)
+class _Head(msgspec.Struct):
+    version: int
 
 
-def _drift(name: str, kind: str, lock: Lock) -> str:
-    near = [step for step in lock.steps if step.name == name and step.kind == kind]
-    if near:
-        return f"step {name!r} asks for something else, or in another tree, than what was locked"
-    return f"step {name!r} is not in the lock"
+def _troubles(lock: Lock) -> Iterator[str]:
+    """What cannot be: names that become lines of apt's configuration, and digests that become paths."""
+    digests = [(f"the base {base.name}", base.digest) for base in lock.bases]
+    digests += [(file.url, file.sha256) for file in lock.files]
+    for step in lock.steps:
+        digests += [(answer.url, answer.sha256) for answer in step.answers]
+        digests += [(package.name, package.sha256) for package in step.packages]
+        versions = {**step.pins, **{package.name: package.version for package in step.packages}}
+        for name, version in versions.items():
+            if not _NAME.match(name) or not _VERSION.match(version):
+                yield f"{name[:80]!r} in version {version[:80]!r} is no package"
+        for line in step.older:
+            if not _SOURCE_LINE.match(line):
+                yield f"{line[:80]!r} is no line of sources.list"
+    for what, text in digests:
+        if not digest.is_digest(text):
+            yield f"{what[:80]!r} has the digest {text[:80]!r}, which is none"
+    for source in lock.sources:
+        if not _COMMIT.match(source.commit):
+            yield f"{source.url[:80]!r} has the commit {source.commit[:80]!r}, which is none"

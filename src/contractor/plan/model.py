@@ -16,12 +16,27 @@ from contractor.core.values import Value
 from contractor.spec.model import Limits, Step
 
 
+class Checkout(Value, frozen=True):
+    """What a source folder is a checkout of. It is in no key: what is built is the source's digest.
+
+    url: of the remote, without credentials, or empty; folder: the source's, in the repository. changed: how many files
+    are not as in the commit; patch: the sha256 of "PATH NUL BEFORE NUL AFTER NUL" of each of these, by path, where
+    BEFORE and AFTER are a git mode, a space and a blob's digest, or nothing; empty when none is changed.
+    """
+
+    commit: str
+    url: str
+    folder: str
+    changed: int
+    patch: str
+
+
 class Facts(Value, frozen=True):
     """What planning must know of the world; gathered once, before it.
 
     sources: the digest (path, url) or commit (git) of each source step, by its position in the list of resolved
     steps. customs: the digest of each custom action's executable. ids: "range", or "one" where files can have no
-    owners.
+    owners. specification: the sha256 of its file. checkouts: of sources that are git checkouts, by position.
     """
 
     arch: str
@@ -32,6 +47,8 @@ class Facts(Value, frozen=True):
     matrix: dict[str, str] = {}
     sources: dict[int, str] = {}
     customs: dict[str, str] = {}
+    specification: str = ""
+    checkouts: dict[int, Checkout] = {}
 
 
 class Action(Value, frozen=True):
@@ -72,6 +89,8 @@ class Plan(Value, frozen=True):
     file: str = ""
     unlocked: tuple[str, ...] = ()  # what there is a lock for, and the lock does not cover
     replays: dict[str, tuple[Fetch, ...]] = {}  # by an action's key: what its requests are answered with (lock.py)
+    specification: str = ""  # the sha256 of its file
+    checkouts: dict[int, Checkout] = {}  # by the position of a source's action
 
     @property
     def digest(self) -> str:

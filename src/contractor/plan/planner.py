@@ -45,6 +45,8 @@ def make_plan(spec: BuildSpec, resolved: Resolved, facts: Facts, *, base_plan: B
         bases=planner.bases,
         skipped=resolved.skipped,
         file=spec.file,
+        specification=facts.specification,
+        checkouts=facts.checkouts,
     )
 
 
@@ -119,6 +121,8 @@ class _Planner:
                 return {"source": self.facts.sources[position], "epoch": self.facts.epoch}
             case model.Debootstrap():
                 return {"epoch": self.facts.epoch}
+            case model.UnpackArtifact(archive=archive) if archive:
+                return {"epoch": self.facts.epoch}
             case model.CreateArtifact(epoch=epoch):
                 return {"epoch": self.facts.epoch if epoch is None else epoch, "owners": self.tree_in_workspace}
             case _:
@@ -126,10 +130,14 @@ class _Planner:
 
     def _artifact(self, step: Step) -> str:
         match step.action:
-            case model.UnpackArtifact(name=name, digest=given):
-                return given or self._named(step, name)
-            case model.CreateSystree(artifact=name, base=base):
-                return self._base(step, base) if base else self._named(step, name)
+            case model.UnpackArtifact(name=name, digest=given, base=base):
+                return given or (base_artifact(self._base(step, base)).key if base else self._named(step, name))
+            case model.CreateSystree(artifact=name, base=base) if base:
+                plan = self._base(step, base)
+                self.mirrors = _mirror_hosts(action.step for action in plan.actions) or _DEFAULT_HOSTS
+                return base_artifact(plan).key
+            case model.CreateSystree(artifact=name):
+                return self._named(step, name)
             case _:
                 return ""
 
@@ -145,12 +153,10 @@ class _Planner:
             )
         return self.artifacts[name]
 
-    def _base(self, step: Step, name: str) -> str:
+    def _base(self, step: Step, name: str) -> Plan:
         if name not in self.bases:
             self.bases[name] = self.base_plan(name, step)
-        plan = self.bases[name]
-        self.mirrors = _mirror_hosts(action.step for action in plan.actions) or _DEFAULT_HOSTS
-        return base_artifact(plan).key
+        return self.bases[name]
 
     def _hosts(self, step: Step) -> tuple[str, ...]:
         match step.action:
@@ -194,8 +200,10 @@ def _fields(step: Step) -> dict[str, Any]:
             return {"to": action.to}
         case model.Fetch():
             return {"sha256": action.sha256, "to": action.to or fetch_name(action.url)}
-        case model.CreateSystree() | model.UnpackArtifact():
-            return {"to": fields["to"]} if "to" in fields else {}
+        case model.CreateSystree():
+            return {}
+        case model.UnpackArtifact():
+            return {"archive": action.archive} if action.archive else {"to": action.to}
         case model.CreateArtifact():
             del fields["epoch"]
     return fields

@@ -1,4 +1,4 @@
-"""The signed statement of an artifact: in-toto Statement v1 with SLSA provenance v1, as values, and what is asked of it.
+"""The statement about an artifact, in-toto's v1 with SLSA provenance v1, as values; and what is asked of one.
 
 https://github.com/in-toto/attestation/tree/main/spec/v1 and https://slsa.dev/provenance/v1; names and nesting are
 theirs. docs/how-to/provenance.md says what our build type puts where.

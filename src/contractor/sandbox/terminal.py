@@ -31,7 +31,8 @@ _UNLOCK, _OTHER_SIDE = 0x40045431, 0x5441  # TIOCSPTLCK, TIOCGPTPEER: ioctl_tty(
 # Back to how terminals begin, whatever the shell was ended in: the usual screen, a visible cursor, no mouse, no paste
 # marks, lines that wrap, usual keys, no colours.
 _RESET = b"\x1b[?1047l\x1b[?25h\x1b[?1000;1002;1003l\x1b[?2004l\x1b[?7h\x1b[?1l\x1b>\x1b[0m\x1b(B"
-_ASK, _ANSWER = b"\x1b[5n", b"\x1b[0n"  # "are you well?", which every terminal answers, after all that it was asked before
+# "Are you well?": every terminal answers, after what it was asked before.
+_ASK, _ANSWER = b"\x1b[5n", b"\x1b[0n"
 _PATIENCE = 0.1  # seconds
 
 

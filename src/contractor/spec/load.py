@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contractor.core.errors import ContractorError
 from contractor.spec import flow, keys, rules
 from contractor.spec.actions import ACTIONS
+from contractor.spec.epoch import check_epoch, load_epoch
 from contractor.spec.fields import language, load_environment, load_texts
 from contractor.spec.limits import load_limits
 from contractor.spec.model import BuildSpec, Limits, PipelineSpec, Step
 from contractor.spec.nodes import MAPPING, Node
-from contractor.spec.epoch import check_epoch, load_epoch
 from contractor.spec.parameters import Scope, load_matrix, load_parameters
 from contractor.spec.parse import parse
 from contractor.spec.problems import Problems, did_you_mean, shown

@@ -49,7 +49,6 @@ def expand(spec: BuildSpec, given: Mapping[str, str], only: Mapping[str, str]) -
             hint = f"choose builds with --only {name}={spec.matrix[name][0]}"
         problems.add(None, f"{name} is a matrix key, not a parameter", hint)
     parameters = settle(spec.parameters, known, None, problems)
-    problems.check()
     matrix = matrix_of(spec, parameters, problems)
     for name, value in only.items():
         _check_only(spec, matrix, name, value, problems)
@@ -66,7 +65,7 @@ def matrix_of(
 ) -> dict[str, tuple[str, ...]]:
     """The matrix with the parameters' values in place of `${NAME}`: a list's items are as many values.
 
-    Without `problems`, what is wrong is left out and not told.
+    Without `problems`, what is wrong is left out and not told. Parameters without a value leave it as it is written.
     """
     lists = {parameter.name for parameter in spec.parameters if parameter.type == "list"}
     found: dict[str, tuple[str, ...]] = {}
@@ -76,6 +75,8 @@ def matrix_of(
             name = only_name(text) if names(text) else ""
             if not name:
                 texts = [substitute(text, {})]
+            elif name not in parameters:
+                return {**spec.matrix, **found}  # it has no value, which has been told
             else:
                 texts = parameters[name].split() if name in lists else [parameters[name]]
             for value in texts:
@@ -99,6 +100,6 @@ def _check_only(
         otherwise = "" if spec.matrix else "the specification has no matrix"
         hint = f"{name} is a parameter: give it with -p {name}={value}" if is_parameter else ""
         problems.add(None, f"unknown matrix key {shown(name)}", hint or did_you_mean(name, spec.matrix, otherwise))
-    elif value not in matrix[name]:
+    elif matrix[name] and value not in matrix[name] and not any(map(names, matrix[name])):
         hint = did_you_mean(value, matrix[name], f"it can be {listed(matrix[name])}")
         problems.add(None, f"the matrix key {name} has no value {shown(value)}", hint)

@@ -121,6 +121,11 @@ AnyAction = (
 )
 
 
+def base_of(action: AnyAction) -> str:
+    """The base whose artifact an action takes, or ""."""
+    return action.base if isinstance(action, CreateSystree | UnpackArtifact) else ""
+
+
 class Condition(Value, frozen=True):
     """`if: {NAME: value}`: the step runs when each named parameter or matrix value is one of these."""
 

@@ -10,7 +10,7 @@
     work/<id>/                    a running build's place, with `lock` (held) and `uses` (keys that gc must leave)
     trash/                        being removed
     collected.jsonl               what was removed, when and by which rule (collected.py)
-    locks/                        gc, and one for each base that is being made
+    locks/                        gc, one for each base that is being made, and those of turns.py
 
 Everything is 0700: a layer may hold setuid files, and a state is somebody's source.
 """
@@ -96,8 +96,13 @@ class Store:
             yield
 
 
-def take_lock(path: str, *, shared: bool = False, wait: float = 0.0) -> int | None:
-    """A locked descriptor (closing it unlocks), or None when it was not to be had within `wait` seconds."""
+def take_lock(
+    path: str, *, shared: bool = False, wait: float = 0.0, tick: Callable[[], None] | None = None
+) -> int | None:
+    """A locked descriptor (closing it unlocks), or None when it was not to be had within `wait` seconds.
+
+    tick: called while waiting; it may raise KeyboardInterrupt.
+    """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + wait
     while True:
@@ -111,20 +116,32 @@ def take_lock(path: str, *, shared: bool = False, wait: float = 0.0) -> int | No
                 os.close(fd)
                 return None
             time.sleep(0.05)
+            if tick is not None:
+                try:
+                    tick()
+                except BaseException:
+                    os.close(fd)
+                    raise
         else:
             return fd
 
 
 @contextlib.contextmanager
 def locked(
-    path: str, *, what: str, shared: bool = False, wait: float = 60.0, waiting: Callable[[], None] | None = None
+    path: str,
+    *,
+    what: str,
+    shared: bool = False,
+    wait: float = 60.0,
+    waiting: Callable[[], None] | None = None,
+    tick: Callable[[], None] | None = None,
 ) -> Iterator[None]:
     """Hold a lock; Broken when it was not to be had in `wait` seconds. waiting: called once if it is not free."""
     fd = take_lock(path, shared=shared)
     if fd is None:
         if waiting is not None:
             waiting()
-        fd = take_lock(path, shared=shared, wait=wait)
+        fd = take_lock(path, shared=shared, wait=wait, tick=tick)
     if fd is None:
         raise Broken(f"waited {wait:.0f} seconds for {what}", hint=f"see who holds {path}: `fuser -v {path}`")
     try:

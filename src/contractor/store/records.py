@@ -93,6 +93,11 @@ class Record(Value, frozen=True):
     tainted: str = ""  # why some of its results are not what their keys say
 
 
+def encode(record: Record) -> bytes:
+    """What record.json is."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=1)
+
+
 class Records:
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -116,7 +121,7 @@ class Records:
 
     def write(self, record: Record) -> None:
         path = f"{self.folder(record.id)}/record.json"
-        data = msgspec.json.format(msgspec.json.encode(record), indent=1)
+        data = encode(record)
         try:
             with open(f"{path}.new", "wb") as file:
                 file.write(data)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from typing import Any
 
 from contractor.build.inside.access import Opened, made_below
-from contractor.core.errors import Rejected
+from contractor.core.errors import OutOfLimits, Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.idmap import OWNER_ID
 from contractor.sandbox.namespace import Inside
@@ -19,6 +21,7 @@ from contractor.store.remove import remove_tree
 from contractor.store.unpack import UnpackOptions, unpack
 
 Args = dict[str, Any]
+_PIECE = 1 << 20
 
 
 def fresh_workspace(inside: Inside, work: str) -> None:
@@ -108,7 +111,30 @@ def unpack_archive(inside: Inside, args: Args, fds: list[int]) -> dict[str, int]
 
 def place(inside: Inside, args: Args, fds: list[int]) -> None:
     """Copy a file (the descriptor) into the workspace under `to`, with the time `epoch`."""
-    folder, _, name = args["to"].rpartition("/")
+    with _new_file(inside, args["to"], args["epoch"], executable=args["executable"]) as fd:
+        while os.sendfile(fd, fds[0], None, 1 << 30):
+            pass
+
+
+def unpack_file(inside: Inside, args: Args, fds: list[int]) -> None:
+    """Decompress a file (the descriptor) into the workspace under `to`, with the time `epoch`."""
+    read, left = compress.open_archive(fds[0]), args["max_bytes"]
+    with _new_file(inside, args["to"], args["epoch"]) as fd:
+        while data := read(_PIECE):
+            left -= len(data)
+            if left < 0 < args["max_bytes"]:
+                raise OutOfLimits(
+                    f"{args['to']} is larger than the build's limit of {args['max_bytes']} bytes",
+                    hint="raise `limits: {disk: ...}` of the build",
+                )
+            while data:
+                data = data[os.write(fd, data) :]
+
+
+@contextlib.contextmanager
+def _new_file(inside: Inside, to: str, epoch: int, *, executable: bool = False) -> Iterator[int]:
+    """The descriptor of a new file of the workspace, in place of one that may be there."""
+    folder, _, name = to.rpartition("/")
     with made_below(inside, folder or ".") as target:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
@@ -116,14 +142,13 @@ def place(inside: Inside, args: Args, fds: list[int]) -> None:
         except FileNotFoundError:
             pass
         except IsADirectoryError as error:
-            raise Rejected(f"{args['to']} is a directory in the workspace", hint="choose another `to`") from error
-        fd = os.open(name, flags, 0o755 if args["executable"] else 0o644, dir_fd=target.number)
+            raise Rejected(f"{to} is a directory in the workspace", hint="choose another name for it") from error
+        fd = os.open(name, flags, 0o755 if executable else 0o644, dir_fd=target.number)
         try:
             if inside.owners:
                 os.fchown(fd, BUILD_ID, BUILD_ID)
-            while os.sendfile(fd, fds[0], None, 1 << 30):
-                pass
-            os.utime(fd, (args["epoch"], args["epoch"]))
+            yield fd
+            os.utime(fd, (epoch, epoch))
         finally:
             os.close(fd)
 

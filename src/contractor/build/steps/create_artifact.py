@@ -58,6 +58,6 @@ def _selected(context: StepContext, action: CreateArtifact) -> list[bytes]:
         raise Failed(
             f"the artifact {action.name} lacks files: nothing in the workspace matches {', '.join(map(repr, empty))}",
             details=(f"the workspace's top has: {', '.join(map(repr, near)) or 'nothing'}",),
-            hint="a step before it was to make them; `--keep` leaves the workspace to look at",
+            hint="a step before it was to make them",
         )
     return paths

@@ -22,7 +22,7 @@ from contractor.plan.reasons import Decision, decide
 from contractor.sandbox.local import LocalSandbox, choose
 from contractor.sandbox.spec import Tier
 from contractor.spec.actions import ACTIONS
-from contractor.spec.model import CreateSystree
+from contractor.spec.model import base_of
 from contractor.store.layout import Store
 from contractor.store.records import Records
 from contractor.store.results import Results
@@ -89,9 +89,7 @@ def examine(plan: Plan, store: Store, sandbox: LocalSandbox) -> Shown:
     history = earlier_builds(Records(store), plan.name, plan.matrix)
     decisions = decide(plan, made_by, [] if complete else islice(history, _LOOK_BACK))
     wanted = {
-        action.step.action.base
-        for action, decision in zip(plan.actions, decisions, strict=True)
-        if decision.runs and isinstance(action.step.action, CreateSystree)
+        base_of(action.step.action) for action, decision in zip(plan.actions, decisions, strict=True) if decision.runs
     }
     missing = {
         name: examine(base, store, sandbox)

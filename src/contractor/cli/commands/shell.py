@@ -14,11 +14,13 @@ from contractor.cli.options import Parser, open_store
 from contractor.cli.secrets import read_secrets
 from contractor.cli.steering import opener, require_terminal
 from contractor.cli.stop import Stop
+from contractor.cli.text import sanitize
 from contractor.core.errors import Rejected
-from contractor.core.events import AnyEvent, ShellFinished, ShellStarted
+from contractor.core.events import AnyEvent, Notice, ShellFinished, ShellStarted
 from contractor.plan.find import find_step
 from contractor.plan.model import Plan
 from contractor.sandbox.local import choose
+from contractor.store.progress import so_far
 from contractor.store.records import Record, Records
 
 _RAN = ("succeeded", "cached")
@@ -50,17 +52,20 @@ def run(argv: list[str]) -> int:
     settings = config.load()
     store = open_store(args, settings)
     records = Records(store)
-    record = records.read(records.find(args.build))
+    record = so_far(records, records.read(records.find(args.build)))
     plan = plan_of(records, record.id)
     index = chosen_step(record, plan, args.step)
     scene = _scene(record, plan, index, "before" if args.before else "after" if args.after else None)
+    secrets = read_secrets(args.secret)
+    _require_secrets(scene, secrets)
     stop = Stop()
     folder = os.path.dirname(record.spec)
-    options = Options(folder=folder, secrets=read_secrets(args.secret), upstream_proxy=settings.proxy, tick=stop.check)
+    options = Options(folder=folder, secrets=secrets, upstream_proxy=settings.proxy, tick=stop.check)
     sandbox = choose(one_id=args.one_id)
+    teller = _Teller(settings, plan)
     if command is not None:
-        return run_command(scene, store, sandbox, options, (command, _write))
-    return converse(scene, store, sandbox, options, (opener(settings)(), _Teller(settings, plan)))
+        return run_command(scene, store, sandbox, options, (command, _write, teller))
+    return converse(scene, store, sandbox, options, (opener(settings)(), teller))
 
 
 def chosen_step(record: Record, plan: Plan, asked: str | None) -> int:
@@ -84,7 +89,35 @@ def _scene(record: Record, plan: Plan, index: int, moment: Moment | None) -> Sce
         )
     if moment is None:
         moment = "left" if step.left else "before"
+    _require_before(record, plan, index)
     return Scene(record.id, plan, index, moment, step.left if moment == "left" else "")
+
+
+def _require_before(record: Record, plan: Plan, index: int) -> None:
+    """Rejected when what the step stands on was never made."""
+    action = plan.actions[index]
+    needed = {action.before, *action.layers}
+    for number, (step, made) in enumerate(zip(record.steps, plan.actions, strict=False), 1):
+        if made.key in needed and number <= index and step.outcome not in _RAN:
+            raise Rejected(
+                f"step {index + 1} of {record.id} cannot be entered: "
+                f"step {number}, {made.step.name}, which it stands on, has not succeeded ({step.outcome})",
+                hint=f"contractor shell {record.id} --step {number}",
+            )
+
+
+def _require_secrets(scene: Scene, secrets: dict[str, bytes]) -> None:
+    """Rejected: a secret of the step is missing, or one is given that it does not ask for."""
+    asked = scene.action.step.secrets
+    for name in secrets:
+        if name not in asked:
+            raise Rejected(
+                f"--secret {name}: the step does not ask for it",
+                hint=f"secrets that it asks for: {', '.join(asked) or 'none'}",
+            )
+    for name in asked:
+        if name not in secrets:
+            raise Rejected(f"the step needs the secret {name}", hint=f"contractor shell --secret {name}=FILE ...")
 
 
 def _write(data: bytes) -> None:
@@ -110,6 +143,8 @@ class _Teller:
             lines = entered(self._paper, self._plan.actions[event.step].step.name, event, _columns())
         elif isinstance(event, ShellFinished):
             lines = left(self._paper, event, _columns())
+        elif isinstance(event, Notice):
+            lines = [f"{event.level}: {sanitize(event.text)}"]
         self._paper.write("".join(line + "\n" for line in lines))
 
 
