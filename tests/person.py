@@ -12,6 +12,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 PATIENCE = 30.0  # seconds
@@ -19,16 +20,18 @@ _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _PIECE = 1 << 16
 
 Popen = Callable[..., "subprocess.Popen[bytes]"]
+_POPEN: Popen = partial(subprocess.Popen, start_new_session=True)
 
 
 class Person:
     """Use as a context manager: the program is killed at the end, if it still runs."""
 
     def __init__(
-        self, argv: Sequence[str], *, popen: Popen = subprocess.Popen, size: tuple[int, int] = (100, 40), **more: Any
+        self, argv: Sequence[str], *, popen: Popen = _POPEN, size: tuple[int, int] = (100, 40), **more: Any
     ) -> None:
-        """size: columns and rows. popen, more: how the program is started, as subprocess.Popen."""
+        """size: columns and rows. popen, more: how the program is started: in a session of its own."""
         self._master, slave = os.openpty()
+        self.device = os.ttyname(slave)
         os.set_blocking(self._master, False)
         self.resize(*size)
         self.raw = bytearray()  # every byte that came
@@ -37,9 +40,6 @@ class Person:
         self._half = b""  # of an escape that came in two pieces
         self._gone = False
         try:
-            more.setdefault("start_new_session", True)
-            if popen is not subprocess.Popen:
-                more.pop("start_new_session")  # it does so
             self.process = popen(list(argv), stdin=slave, stdout=slave, stderr=slave, preexec_fn=_take_terminal, **more)
         finally:
             os.close(slave)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 USER = "tester"
-_PACKAGES = ("contractor", "msgspec", "yaml", "_yaml", "h11", "zstandard")
+_PACKAGES = ("contractor", "msgspec", "yaml", "_yaml", "h11", "zstandard", "inotify_simple")
 
 
 class Account(NamedTuple):
@@ -99,5 +99,7 @@ def _copied_command(top: Path) -> tuple[str, ...]:
             spec = importlib.util.find_spec(name)
             if spec is not None and spec.submodule_search_locations:
                 shutil.copytree(next(iter(spec.submodule_search_locations)), copy / name)
+            elif spec is not None and spec.origin:  # a module that is one file
+                shutil.copy(spec.origin, copy)
     start = f"import sys; sys.path.insert(0, {str(copy)!r}); from contractor.cli.main import run; run()"
     return ("/usr/bin/python3", "-c", start)

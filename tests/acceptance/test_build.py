@@ -2,5 +2,5 @@
 
 from pytest_bdd import scenarios
 
-scenarios("features/build.feature", "features/failing.feature", "features/interrupted.feature")
+scenarios("features/build.feature", "features/part.feature", "features/failing.feature", "features/interrupted.feature")
 scenarios("features/inputs.feature", "features/secrets.feature")

@@ -79,7 +79,7 @@ def _public(url: str) -> str:
     short = _SHORT.match(url)
     if short is not None:
         return f"ssh://{short['host']}/{short['path']}"
-    return redact(url) if "://" in url and not url.startswith("file:") else ""
+    return redact(url).replace("//***@", "//", 1) if "://" in url and not url.startswith("file:") else ""
 
 
 def _asked(path: str, *argv: str) -> bytes | None:

@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from contractor.build.log import Log, Redactor
+from contractor.build.log import Log
+from contractor.build.names import Names
 from contractor.build.network import Access, Door, Replay
 from contractor.build.place import Place
+from contractor.build.replay import replay_of
+from contractor.build.secrets import Secrets
 from contractor.core.errors import Broken, ContractorError, Failed, OutOfLimits
 from contractor.core.events import AnyEvent, ArtifactInfo, Notice, StepFetched, StepOutput
 from contractor.core.fetch import Fetch
@@ -38,7 +41,8 @@ class Options(NamedTuple):
     times a second while one runs; it may raise KeyboardInterrupt. export: copies a finished build's artifacts out, and
     says where to. packed: told when a base's last step has packed all of the workspace, which is free to be taken.
     steering: which part of the plan runs, and where a person gets a shell; None: all of it, and nowhere.
-    offline: no server is asked for anything. replaying: what the plan's replays are of, in words.
+    offline: no server is asked for anything. replaying: what the plan's replays are of, in words. names: the addresses
+    of hosts that are known already. locked: what comes out otherwise than it was locked is no success.
     variation: conditions of the machine that are to be other than usual. witness: who keeps proof of the build.
     """
 
@@ -54,17 +58,23 @@ class Options(NamedTuple):
     steering: Steering | None = None
     offline: bool = False
     replaying: str = "the lock"
+    names: Names | None = None
+    locked: bool = False
     variation: Variation | None = None
     witness: Witness | None = None
 
 
 class Made(NamedTuple):
-    """What a step left behind, besides the workspace and the tree. whole: the artifact has all of the workspace."""
+    """What a step left behind, besides the workspace and the tree. whole: the artifact has all of the workspace.
+
+    blobs: digests of what is in the store because of it, and that nothing else names.
+    """
 
     artifact: ArtifactInfo | None = None
     whole: bool = False
     exit: Exit | None = None
     packages: tuple[str, ...] = ()
+    blobs: tuple[str, ...] = ()
 
 
 class StepContext:
@@ -81,6 +91,8 @@ class StepContext:
         self.visited = False  # somebody had a shell before this step
         self.paused = 0.0  # seconds that a shell took of the step's time
         self.tree_made = False  # the step's system tree was left by the build of its base
+        self.names = options.names or Names()
+        self.secrets = Secrets(options.secrets)
         self.diagnosed = False  # what is to be kept of a failure has been kept
 
     def begin(self, build: str, index: int, action: Action, emit: Emit) -> None:
@@ -95,9 +107,8 @@ class StepContext:
         self.visited = False
         self.paused = 0.0
         self.tree_made = False
-        self.redactor = Redactor(
-            [self.options.secrets[name] for name in action.step.secrets if name in self.options.secrets]
-        )
+        self.stream = self.secrets.stream()
+        self.place.secrets = self.secrets.of(action.step.secrets)
 
     @property
     def limits(self) -> Limits:
@@ -105,7 +116,9 @@ class StepContext:
 
     def output(self, data: bytes) -> None:
         """Bytes that the step wrote: to the log, and to whoever looks on."""
-        data = self.redactor.feed(data)
+        self._put(self.stream.feed(data))
+
+    def _put(self, data: bytes) -> None:
         if data:
             shown = data[: self.log.room]
             self.emit(StepOutput(at=time.time(), build=self.build, step=self.index, data=shown))
@@ -113,13 +126,14 @@ class StepContext:
 
     def say(self, text: str) -> None:
         """A line of Contractor's own in the step's log."""
-        self.output(text.encode() + b"\n")
+        self._put(self.secrets.hide(text).encode("utf-8", "surrogateescape") + b"\n")
 
     def notice(self, text: str, level: str = "info") -> None:
         self.emit(Notice(at=time.time(), build=self.build, text=text, level=level, step=self.index))
 
     def fetched(self, fetch: Fetch) -> None:
         """A request passed the proxy or was refused; may be called from the proxy's thread."""
+        fetch = self.secrets.clean(fetch)
         self.fetches.append(fetch)
         self.emit(
             StepFetched(
@@ -136,17 +150,17 @@ class StepContext:
             )
         )
 
-    def run(self, spec: SandboxSpec) -> Exit:
-        """Run a command; raises what its end means. The exit is kept for the record either way."""
+    def run(self, spec: SandboxSpec, place: Place | None = None) -> Exit:
+        """Run a command, in another place than the build's if one is given; raises what its end means.
+
+        The exit is kept for the record either way.
+        """
         self.spec = spec
         if self.before is not None:
             self.before(spec)
         with Door(self.access, self.fetched) as door:
-            self.exit = self.place.run(spec, Caller(self.output, door.open, self.options.tick))
-        rest = self.redactor.rest()
-        if rest:
-            self.redactor = Redactor([])
-            self.output(rest)
+            self.exit = (place or self.place).run(spec, Caller(self.output, door.open, self.options.tick))
+        self._put(self.stream.rest())
         if error := meaning(self.exit, spec, self.action.step.name):
             raise error
         return self.exit
@@ -154,9 +168,16 @@ class StepContext:
     @property
     def access(self) -> Access:
         """The step's way to the network."""
-        answers = self.plan.replays.get(self.action.key)
-        replay = Replay.of(answers, self.options.replaying) if answers is not None else None
-        return Access(self.action.hosts, self.options.upstream_proxy, self.store.captured, replay, self.options.offline)
+        options = self.options
+        captured = self.store.captured
+        return Access(
+            self.action.hosts, options.upstream_proxy, captured, self.replay, options.offline, self.names.look_up
+        )
+
+    @property
+    def replay(self) -> Replay | None:
+        """What the step's requests are answered with, without a server."""
+        return replay_of(self.plan, self.action, self.store, self.options)
 
     def converse(self, spec: SandboxSpec, terminal: Terminal) -> Exit:
         """Run a person's shell. What it fetches is in the ledger of the step; what it prints is in no log."""

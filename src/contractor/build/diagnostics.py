@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from contractor.build.context import StepContext
 from contractor.build.globs import select
 from contractor.core.errors import ContractorError
+from contractor.core.words import count
 
 if TYPE_CHECKING:
     from contractor.build.bookkeeping import Bookkeeping
@@ -28,14 +30,33 @@ def keep_diagnostics(context: StepContext, books: Bookkeeping, error: Contractor
         return
     try:
         paths, _empty = select(context.place.call("list"), globs)
+        paths = _without_secrets(context, books, paths)
         if not paths:
             return
         path = f"{books.folder}/diagnostics.tar.zst"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            done = context.place.call("pack", {"paths": paths, "epoch": context.plan.epoch, "owners": False}, [fd])
+            now = int(time.time()) + 1  # the files keep their times: they tell something
+            done = context.place.call("pack", {"paths": paths, "epoch": now, "owners": False}, [fd])
         finally:
             os.close(fd)
-        books.notice(f"{done['files']} files kept for diagnosis: {path}")
+        how = f"contractor artifacts get {books.id} --diagnostics -o DIR"
+        books.notice(f"{count(done['files'], 'file')} kept for diagnosis: {how}")
     except (ContractorError, OSError) as trouble:
         books.notice(f"the diagnostics could not be kept: {trouble} (after: {error.message})", "warning")
+
+
+def _without_secrets(context: StepContext, books: Bookkeeping, paths: list[bytes]) -> list[bytes]:
+    """The paths but for those that have a secret in them, which is said."""
+    if not context.secrets.values:
+        return paths
+    from contractor.build.leaks import find_leaks, in_words
+
+    kept = paths
+    while found := find_leaks(context.place, context.secrets.values, paths=kept):
+        for leak in found:
+            where = in_words(leak, context.secrets.values)
+            books.notice(f"not kept for diagnosis, for it has the secret {leak.secret}: {where}", "warning")
+        left = {leak.path for leak in found}
+        kept = [path for path in kept if not any(path == gone or path.startswith(gone + b"/") for gone in left)]
+    return kept

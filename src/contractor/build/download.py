@@ -6,8 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from contractor.build.context import StepContext
+from contractor.build.context import Options, StepContext
 from contractor.core.errors import Unavailable
+from contractor.core.fetch import Fetch
+from contractor.store.layout import Store
 
 _LARGEST = 16 << 30  # bytes of one download
 
@@ -24,20 +26,30 @@ def fetched_blob(context: StepContext, url: str, sha256: str) -> Iterator[Binary
             hint="build once with the network, or import a capsule that has it",
         )
     else:
-        from contractor.network.download import download  # ssl: only when something must be fetched
-
         context.say(f"fetching {url}")
-        with blobs.writer() as writer:
-            limit = min(_LARGEST, context.limits.disk)
-            proxy = context.options.upstream_proxy
-            tick = context.options.tick or (lambda: None)
-
-            def write(data: bytes) -> None:
-                tick()
-                writer.write(data)
-
-            done = download(url, write, sha256=sha256, limit=limit, upstream=proxy, on_restart=writer.restart)
-            context.fetched(done)
-            writer.commit(sha256)
+        context.fetched(download_blob(context.store, url, sha256, context.limits.disk, context.options))
     with blobs.open(sha256) as blob:
         yield blob
+
+
+def download_blob(store: Store, url: str, sha256: str, limit: int, options: Options) -> Fetch:
+    """Fetch a URL into the store's blobs. limit: bytes. Rejected: it has another digest."""
+    from contractor.network.download import download  # ssl: only when something must be fetched
+
+    with store.blobs.writer() as writer:
+        tick = options.tick or (lambda: None)
+
+        def write(data: bytes) -> None:
+            tick()
+            writer.write(data)
+
+        done = download(
+            url,
+            write,
+            sha256=sha256,
+            limit=min(_LARGEST, limit),
+            upstream=options.upstream_proxy,
+            on_restart=writer.restart,
+        )
+        writer.commit(sha256)
+    return done

@@ -16,6 +16,7 @@ from contractor.build import steps
 from contractor.build.bookkeeping import Bookkeeping, Origin
 from contractor.build.context import Emit, Made, Options, StepContext
 from contractor.build.diagnostics import keep_diagnostics
+from contractor.build.finding import Finder
 from contractor.build.log import Log
 from contractor.build.place import Place
 from contractor.build.steer import Steering
@@ -57,6 +58,7 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
         try:
             books.witnessed()
             _require_space(store)
+            build.precheck()
             build.steps()
             if options.export is not None:
                 books.exported(options.export)
@@ -99,10 +101,21 @@ class _Build:
         self.books = books
         self.context = context
         self.results = Results(store, sandbox.ids)
+        self.finder = Finder(self.results)
         self.steering = context.options.steering or Steering()
         self.origin = Origins()
         self.explained = False
         self.visits = Visits(plan, self.steering, context, books)
+
+    def precheck(self) -> None:
+        """Say what is not locked, and end here when nobody may be asked for what is not in the store."""
+        if not self.plan.unlocked and not self.context.options.offline:
+            return
+        from contractor.build.precheck import Ground, precheck
+
+        wanted = [n for n in range(len(self.plan.actions)) if self.steering.reaches(n)]
+        runs = [n for n in wanted if self._asked_for(n) or self.results.find(self.plan.actions[n].key) is None]
+        precheck(self.plan, Ground(self.store, self.results, self.context.options, runs), self.books)
 
     def steps(self) -> None:
         """Every action in its turn, as far as was asked."""
@@ -126,9 +139,9 @@ class _Build:
             if found is not None:
                 self.books.cached(index, found)
             else:
-                self._run_step(index, action)
+                self._run_step(index, action, turn)
 
-    def _run_step(self, index: int, action: Action) -> None:
+    def _run_step(self, index: int, action: Action, turn: ExitStack) -> None:
         self.books.step_started(index, self.context.log.size, self._why(index))
         began = time.monotonic()
         try:
@@ -142,8 +155,10 @@ class _Build:
             self.books.step_failed(index, self.context, time.monotonic() - began, error)
             if isinstance(error, Failed | Rejected | OutOfLimits):
                 self.books.left(index, self._keep_what_is_left())
+                turn.close()  # a person may look around for hours
                 self.visits.failed(error)
             raise
+        self.finder.made(self.context.action, self.books.id)
         self.books.step_finished(index, self.context, result)
 
     def _why(self, index: int) -> str:
@@ -151,6 +166,8 @@ class _Build:
         if self.books.parent or self.explained:
             return ""
         self.explained = True
+        if index in self.steering.breaks or index == self.steering.instead:
+            return ""  # the shell says so
         if self._asked_for(index) or self.context.options.variation is not None:
             return "as asked"
         from contractor.build.history import why_it_runs  # 10 ms, of use only to who has built it before
@@ -172,7 +189,7 @@ class _Build:
             return None
         with self.store.using():
             self.books.use(action.key)
-            return self.results.find(action.key)
+            return self.finder.find(action)
 
     def _run(self, began: float) -> Result:
         """The action itself, and then what it left: stored first, found by its key only when all of it is there."""
@@ -203,10 +220,12 @@ class _Build:
             inputs=action.inputs,
             layer="tree" in writes,
             state=stored,
+            below=self.finder.below(action),
             before=action.before,
             artifact=made.artifact if trial is None else None,
             fetches=kept.fetches,
             packages=kept.packages,
+            blobs=made.blobs,
         )
         if trial is None and (stored or "workspace" not in writes or action.after != action.key):
             self.results.add(result)
@@ -245,16 +264,18 @@ class _Build:
         plan = self.plan.bases[name]
         key = base_artifact(plan).key
         fresh = self.context.options.fresh_bases
-        if self.results.find(key) is not None and not fresh:
+        if (found := self.results.find(key)) is not None and not fresh:
+            self._check_base(name, found)
             return
         with locked(
             self.store.path("locks", f"base-{key}"),
             what=f"another build that makes the base {name}",
             wait=_BASE_WAIT,
-            waiting=lambda: self.context.notice(f"another build makes the base {name}: waiting for it"),
+            waiting=lambda: self.context.notice(f"another build makes the base {name}: waiting for it", "wait"),
             tick=self.context.options.tick,
         ):
-            if self.results.find(key) is not None and not fresh:
+            if (found := self.results.find(key)) is not None and not fresh:
+                self._check_base(name, found)
                 return
 
             def packed(place: Place, made: Action) -> None:
@@ -269,11 +290,25 @@ class _Build:
                 variation=None,
                 packed=packed if self.steering.trial is None and action.kind == "create-systree" else None,
                 steering=None,
+                names=self.context.names,
             )
             record = execute(plan, self.store, self.sandbox, self.books.emit, options, parent=self.books.id)
             self.books.base(name, record.id)
             if record.outcome != "succeeded":
                 raise self.books.error_of(record, f"the base {name} could not be made")
+        self._check_base(name, self.results.find(key))
+
+    def _check_base(self, name: str, result: Result | None) -> None:
+        """A base that is not the one that was locked: no success where that is required, else said."""
+        if name not in self.plan.expected:
+            return
+        from contractor.build.precheck import check_base
+
+        error = check_base(self.plan, name, result)
+        if error is not None and self.context.options.locked:
+            raise error
+        if error is not None:
+            self.context.notice(error.message, "warning")
 
 
 def _require_space(store: Store) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from contractor.build.git import Head, head_of, is_commit, is_remote, resolve_commit
 from contractor.build.source import Source, read_source
 from contractor.core import digest
 from contractor.core.errors import Rejected, Unavailable
-from contractor.plan.lock import Lock
 from contractor.plan.model import Checkout, Facts
 from contractor.sandbox.local import LocalSandbox
 from contractor.spec import model
@@ -20,6 +19,9 @@ from contractor.spec.references import only_name
 from contractor.spec.resolve import epoch_of
 from contractor.store.layout import Store
 
+if TYPE_CHECKING:
+    from contractor.plan.lock import Lock
+
 _DEBIAN_ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
 NO_SOURCE_EPOCH = 315532800  # 1980-01-01: the first time that zip and FAT can hold
 
@@ -27,13 +29,16 @@ NO_SOURCE_EPOCH = 315532800  # 1980-01-01: the first time that zip and FAT can h
 class Where(NamedTuple):
     """folder: what the specification's paths are below; leave: absolute paths that are no part of a source there.
 
-    lock: knows commits of references. offline: no server may be asked for one.
+    lock: knows commits of references. offline: no server may be asked for one; locked: nobody may.
+    upstream: a proxy that this machine must use.
     """
 
     folder: str
     leave: tuple[str, ...] = ()
     lock: Lock | None = None
     offline: bool = False
+    locked: bool = False
+    upstream: str = ""
 
 
 def host_arch() -> str:
@@ -76,7 +81,7 @@ def gather(
     }
     specification = _spec_digest(spec)
     checkouts = {
-        position: checkout
+        str(position): checkout
         for position, head in heads.items()
         if (checkout := _checkout(found[position], head, store, sources[position], specification, *customs.values()))
     }
@@ -110,9 +115,11 @@ def _spec_digest(spec: BuildSpec) -> str:
 
 
 def _own_files(spec: BuildSpec, folder: str) -> tuple[str, ...]:
-    """The specification itself is no source: editing step 48 must not change what step 1 reads."""
+    """The specification itself is no source: editing step 48 must not change what step 1 reads. Nor is its lock."""
+    own = os.path.abspath(os.path.join(folder, os.path.basename(spec.file)))
     return (
-        os.path.abspath(os.path.join(folder, os.path.basename(spec.file))),
+        own,
+        f"{os.path.splitext(own)[0]}.lock",
         os.path.abspath(f"{folder}/.contractor"),
     )
 
@@ -140,12 +147,14 @@ def _identity(
     if not action.git:
         return action.sha256
     commit = where.lock.commit_of(action.git, action.ref) if where.lock is not None else ""
+    if not commit and where.locked and not is_commit(action.ref):
+        return ""  # the lock does not cover it: so there will be no build, and the repository need not be asked
     if not commit and where.offline and is_remote(action.git) and not is_commit(action.ref):
         raise Unavailable(
             f"the build runs offline, and which commit {action.ref} of {action.git} is must be asked there",
             hint="`contractor lock` writes it down; or give a whole commit as `ref`",
         )
-    return commit or resolve_commit(action, where.folder, *local)
+    return commit or resolve_commit(action, where.folder, *local, where.upstream)
 
 
 def custom_path(folder: str, name: str) -> Path:

@@ -1,113 +1,181 @@
-"""Write a lock: run what has to be run to know which packages a specification gets, and say what they are."""
+"""Write a lock: run what has to be run to know which packages a specification gets, and say what they are.
+
+Each step that installs packages stays as it is locked, or its mirrors are asked (lock_choice.py). Steps run under keys
+of their own where nothing can be taken over from earlier builds; what they made is then filed under the keys that the
+lock gives them (lock_adopt.py), so that the next build finds it.
+"""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import unquote
+
+import msgspec
 
 from contractor.build.context import Emit, Options
 from contractor.build.executor import execute
+from contractor.build.lock_adopt import adopt
+from contractor.build.lock_choice import Choice, Update, choose, require_known, without_archive
+from contractor.build.lock_entries import asking, bases_of, entry_of, files_of, is_whole, sources_of
 from contractor.build.steer import Steering
 from contractor.build.tools import tool_versions
-from contractor.core.errors import ERRORS_BY_OUTCOME, Broken, Outcome, Rejected
-from contractor.core.fetch import Fetch
-from contractor.plan.lock import LOCKED_KINDS, Answered, Lock, LockedSource, LockedStep, Package
-from contractor.plan.model import Action, Plan
+from contractor.core.errors import ERRORS_BY_OUTCOME, Broken, Outcome
+from contractor.plan.lock import LOCKED_KINDS, Lock, LockedStep
+from contractor.plan.locked import Ask, asks, held, locked_plan
+from contractor.plan.model import Action, Held, Plan
 from contractor.plan.planner import base_artifact
+from contractor.plan.rekey import Changed, rekey
 from contractor.sandbox.local import LocalSandbox
-from contractor.spec.model import Source, base_of
+from contractor.spec.model import base_of
 from contractor.store.layout import Store
 from contractor.store.results import Results
 
-_DEB = re.compile(r"/(?P<name>[a-z0-9][a-z0-9+.-]+)_(?P<version>[^_/]+)_(?P<arch>[a-z0-9-]+)\.deb\Z")
+__all__ = ["Update", "make_lock", "up_to_date"]
 
 
-def make_lock(
-    plans: list[Plan], store: Store, sandbox: LocalSandbox, options: Options, *, emit: Emit, anew: bool = False
-) -> Lock:
-    """The lock of a specification's plans. anew: ask the mirrors again, whatever has been built before."""
-    found: dict[str, LockedStep] = {}
-    sources: dict[tuple[str, str], LockedSource] = {}
-    bases: dict[str, str] = {}
-    for plan in plans:
-        _make_sure(plan, store, sandbox, options, emit=emit, anew=anew)
-        for step in _locked_steps(plan, Results(store, sandbox.ids)):
-            found.setdefault(step.ask, step)
-        for action in plan.actions:
-            if isinstance(action.step.action, Source) and action.step.action.git:
-                source = action.step.action
-                commit = str(action.inputs["source"])
-                sources[source.git, source.ref] = LockedSource(source.git, source.ref, commit)
-        for name, base in plan.bases.items():
-            result = Results(store, sandbox.ids).read(base_artifact(base).key)
-            bases[name] = result.artifact.digest if result is not None and result.artifact is not None else ""
-    return Lock(
-        name=plans[0].name,
-        steps=tuple(found.values()),
-        sources=tuple(sources.values()),
-        bases=bases,
-        tools=tool_versions(store),
-    )
+class Wanted(NamedTuple):
+    """plans: of the specification, without a lock. old: the lock that is there. part: only some of the matrix."""
+
+    plans: list[Plan]
+    old: Lock | None = None
+    update: Update = Update()
+    part: bool = False
 
 
-class _Asking(NamedTuple):
-    """A step that installs packages. base: the base that it belongs to; result: the key under which it is kept what
-    it fetched (a base's steps leave no results of their own)."""
-
-    action: Action
-    base: str
-    result: str
-
-
-def _asking(plan: Plan, base: str = "") -> Iterator[_Asking]:
-    """The steps of a plan and of its bases that a lock is about, in order."""
-    for name, other in plan.bases.items():
-        yield from _asking(other, name)
-    for action in plan.actions:
-        if action.kind in LOCKED_KINDS:
-            yield _Asking(action, base, base_artifact(plan).key if base else action.key)
-
-
-def _make_sure(plan: Plan, store: Store, sandbox: LocalSandbox, options: Options, *, emit: Emit, anew: bool) -> None:
-    """Run what the packages depend on, unless their results are there with all that was fetched for them."""
+def make_lock(wanted: Wanted, store: Store, sandbox: LocalSandbox, options: Options, *, emit: Emit) -> Lock:
+    """The new lock. Rejected, Broken: what the steps that had to run ended with."""
+    require_known(wanted.update, wanted.old, wanted.plans)
     results = Results(store, sandbox.ids)
-    lacking = [step for step in _asking(plan) if anew or not _known(step, results, store)]
-    if not lacking:
-        return
-    keys = {step.action.key for step in lacking if not step.base}
-    lost = {name for name, base in plan.bases.items() if {s.action.key for s in _asking(base, name)} & _keys(lacking)}
-    again = [
-        position
-        for position, action in enumerate(plan.actions)
-        if anew or action.key in keys or base_of(action.step.action) in lost
-    ]
-    steering = Steering(needed=needed(plan), anew=again, words=("--lock",))
-    record = execute(plan, store, sandbox, emit, options._replace(steering=steering, fresh_bases=bool(lost)))
+    runs = [_Run(plan, wanted, results, store) for plan in wanted.plans]
+    for run in runs:
+        if run.asks_anybody:
+            _execute(run.plan, store, sandbox, options, emit)
+    lock = _collect(runs, wanted, results, store)
+    for run in runs:
+        adopt(run.plan, locked_plan(run.given, lock), run.session, results, store)
+    return lock
+
+
+def up_to_date(wanted: Wanted) -> tuple[str, ...]:
+    """What a new lock would have otherwise, as far as that is known without asking anybody; in words."""
+    old = wanted.old or Lock("")
+    missing: list[str] = []
+    used: set[str] = set()
+    for plan in wanted.plans:
+        missing += locked_plan(plan, old).unlocked
+        used |= {ask.key for ask in asks(plan).values()}
+    gone = [] if wanted.part else [step for step in _of_same_arch(old, wanted.plans) if step.ask not in used]
+    return tuple(dict.fromkeys(missing + [f"nothing asks for the locked step {step.name!r} any more" for step in gone]))
+
+
+def _of_same_arch(lock: Lock, plans: list[Plan]) -> list[LockedStep]:
+    arches = {plan.arch for plan in plans}
+    return [step for step in lock.steps if step.arch in arches]
+
+
+def _execute(plan: Plan, store: Store, sandbox: LocalSandbox, options: Options, emit: Emit) -> None:
+    steering = Steering(needed=needed(plan), words=("--lock",))
+    record = execute(plan, store, sandbox, emit, options._replace(steering=steering))
     if record.outcome != Outcome.SUCCEEDED.value:
         kind = ERRORS_BY_OUTCOME.get(Outcome(record.outcome), Broken)
         raise kind(f"no lock was written: {record.message}", details=record.details, hint=record.hint)
 
 
-def _keys(steps: list[_Asking]) -> set[str]:
-    return {step.action.key for step in steps}
+class _Run:
+    """A plan as it is run to lock it. given: without a lock; session: is in the keys of what is asked anew."""
+
+    def __init__(self, given: Plan, wanted: Wanted, results: Results, store: Store) -> None:
+        self.given = given
+        self.known: Mapping[str, Ask] = asks(given)
+        self.session = os.urandom(16).hex()
+        self.choices = choose(given, self.known, wanted.old, wanted.update)
+        self._results = results
+        self._store = store
+        self._anew = wanted.update != Update()
+        self._before = {step.ask: step for step in wanted.old.steps} if wanted.old is not None else {}
+        self.plan = self._keyed(given)
+
+    @property
+    def asks_anybody(self) -> bool:
+        return any(choice.how != "keep" for choice in self.choices.values())
+
+    def _keyed(self, plan: Plan, base: str = "") -> Plan:
+        """The plan, and its bases', under the keys that it is run with."""
+        bases = {name: self._keyed(other, name) for name, other in plan.bases.items()}
+        others = {base_artifact(plan.bases[name]).key: base_artifact(made).key for name, made in bases.items()}
+        choices = {n: self._ready(self.choices[a.key]) for n, a in enumerate(plan.actions) if a.kind in LOCKED_KINDS}
+        extra = {position: self._extra(choice) for position, choice in choices.items()}
+        made = rekey(plan, Changed(others=others, extra=extra))
+        for position in [position for position, choice in choices.items() if choice.how == "ask" and not self._anew]:
+            key = base_artifact(made).key if base else made.actions[position].key
+            if not self._is_known(key):
+                extra[position] = {"lock": f"asked {self.session}"}
+                made = rekey(plan, Changed(others=others, extra=extra))
+        keys = {position: made.actions[position].key for position in choices}
+        entries = {position: choice.entry for position, choice in choices.items() if choice.entry is not None}
+        return msgspec.structs.replace(
+            made,
+            bases=bases,
+            replays={keys[position]: entry.fetches() for position, entry in entries.items()},
+            held={
+                keys[position]: choices[position].held if choices[position].how == "hold" else held(entry)
+                for position, entry in entries.items()
+            },
+        )
+
+    def _ready(self, choice: Choice) -> Choice:
+        if choice.how == "ask":
+            return Choice("ask")
+        return without_archive(choice, self._store.captured) if choice.how == "hold" else choice
+
+    def _extra(self, choice: Choice) -> dict[str, str]:
+        if choice.how == "keep":
+            assert choice.entry is not None
+            return {"lock": choice.entry.digest}
+        return {"lock": f"asked {self.session}"} if choice.how == "hold" or self._anew else {}
+
+    def _is_known(self, key: str) -> bool:
+        """Whether a result is there with all that it was answered."""
+        result = self._results.find(key)
+        return (
+            result is not None
+            and is_whole(result)
+            and all(os.path.exists(self._store.captured.path(f.sha256)) for f in result.fetches if f.kept)
+        )
+
+    def entries(self) -> list[LockedStep]:
+        """What the lock says of each step, in order."""
+        found = []
+        for given, step in zip(asking(self.given), asking(self.plan), strict=True):
+            choice, ask = self.choices[given.action.key], self.known[given.action.key]
+            before = self._before.get(ask.key)
+            if choice.how == "keep" and before is not None:
+                found.append(before)
+                continue
+            entry = entry_of(step, ask, _held_of(self.plan, step.action.key), self._results)
+            found.append(before if before is not None and _same_packages(before, entry) else entry)
+        return found
 
 
-def _known(step: _Asking, results: Results, store: Store) -> bool:
-    """Whether a step's result is there with every answer kept."""
-    result = results.find(step.result)
-    kept = [fetch for fetch in result.fetches if fetch.kept] if result is not None else []
-    return bool(kept) and all(os.path.exists(store.captured.path(fetch.sha256)) for fetch in kept)
+def _same_packages(one: LockedStep, other: LockedStep) -> bool:
+    """Whether nothing moved. Then the entry stays: that an index was signed anew is no reason to change a lock."""
+    sets = [{(p.name, p.version, p.architecture, p.sha256) for p in step.packages} for step in (one, other)]
+    return bool(sets[0]) and sets[0] == sets[1]
+
+
+def _held_of(plan: Plan, key: str) -> Held:
+    for each in (plan, *plan.bases.values()):
+        if key in each.held:
+            return each.held[key]
+    return next((found for base in plan.bases.values() if (found := _held_of(base, key)) != Held()), Held())
 
 
 def needed(plan: Plan) -> frozenset[int]:
     """The positions of the steps that install packages, and of all that these stand on."""
     makers = {action.key: position for position, action in enumerate(plan.actions)}
     wanted: set[int] = set()
-    waiting = [position for position, action in enumerate(plan.actions) if action.kind in LOCKED_KINDS]
-    waiting += [position for position, action in enumerate(plan.actions) if base_of(action.step.action)]
+    waiting = [n for n, action in enumerate(plan.actions) if action.kind in LOCKED_KINDS or _is_of_base(action)]
     while waiting:
         position = waiting.pop()
         if position in wanted:
@@ -119,39 +187,37 @@ def needed(plan: Plan) -> frozenset[int]:
     return frozenset(wanted)
 
 
-def _locked_steps(plan: Plan, results: Results) -> Iterator[LockedStep]:
-    for action, base, key in _asking(plan):
-        result = results.read(key)
-        if result is None:
-            raise Broken(f"the result of step {action.step.name!r} is gone", hint="`contractor lock` again")
-        tunnels = [fetch.url for fetch in result.fetches if fetch.method == "CONNECT"]
-        if tunnels:
-            raise Rejected(
-                f"step {action.step.name!r} fetches through TLS ({tunnels[0]}): what came cannot be kept",
-                hint="use the mirror's http:// address: apt checks the archive's signature either way",
-            )
-        fetched = tuple(sorted((fetch for fetch in result.fetches if fetch.kept), key=lambda fetch: fetch.url))
-        yield LockedStep(
-            name=action.step.name,
-            kind=action.kind,
-            arch=action.arch,
-            ask=action.key,
-            base=base,
-            packages=tuple(_packages(result.packages, fetched)),
-            answers=tuple({f.url: Answered(f.url, f.status, f.size, f.sha256, f.headers) for f in fetched}.values()),
-        )
+def _is_of_base(action: Action) -> bool:
+    return bool(base_of(action.step.action))
 
 
-def _packages(installed: tuple[str, ...], fetches: tuple[Fetch, ...]) -> Iterator[Package]:
-    """The packages that a step fetched; for a tree from nothing these are all that it has."""
-    urls = {}
-    for fetch in fetches:
-        match = _DEB.search(unquote(fetch.url))
-        if match and fetch.status == 200:
-            urls[match["name"], match["version"], match["arch"]] = fetch
-    for text in installed:
-        name, _, rest = text.partition(":")
-        arch, _, version = rest.partition("=")
-        came = urls.get((name, version.partition(":")[2] if ":" in version else version, arch))
-        if came is not None:
-            yield Package(name, version, arch, came.sha256, came.url)
+def _collect(runs: list[_Run], wanted: Wanted, results: Results, store: Store) -> Lock:
+    """The lock of what has been run; of what was not, what the old one says."""
+    old = wanted.old or Lock("")
+    plans = [run.plan for run in runs]
+    steps = {step.ask: step for run in runs for step in run.entries()}
+    sources = {(source.url, source.ref): source for plan in plans for source in sources_of(plan)}
+    files = {(file.url, file.sha256): file for plan in plans for file in files_of(plan)}
+    bases = {(base.name, base.arch): base for plan in plans for base in bases_of(plan, results)}
+    arches = {plan.arch for plan in plans}
+    elsewhere = [step for step in old.steps if wanted.part or step.arch not in arches]
+    if elsewhere or wanted.part:
+        steps = {**{step.ask: step for step in elsewhere}, **steps}
+        sources = {**{(source.url, source.ref): source for source in old.sources}, **sources}
+        files = {**{(file.url, file.sha256): file for file in old.files}, **files}
+    names = {name for plan in plans for name in _base_names(plan)}
+    for base in old.bases:
+        if base.arch not in arches or wanted.part or base.name in names:
+            bases.setdefault((base.name, base.arch), base)
+    return Lock(
+        name=runs[0].given.name,
+        steps=tuple(steps.values()),
+        sources=tuple(sources.values()),
+        files=tuple(files.values()),
+        bases=tuple(sorted(bases.values(), key=lambda base: (base.name, base.arch))),
+        tools=tool_versions(store) if any(run.asks_anybody for run in runs) or wanted.old is None else old.tools,
+    )
+
+
+def _base_names(plan: Plan) -> set[str]:
+    return set().union(plan.bases, *(_base_names(base) for base in plan.bases.values()))

@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from contractor.core.fetch import Fetch
 
 if TYPE_CHECKING:
     import socket
 
-    from contractor.network.shelf import Answer, Sink
+    from contractor.network.shelf import Answer, Expected, Sink
     from contractor.store.captured import Captured
+
+PACKAGE = ".deb"  # how the URL of a package ends; everything else that apt asks for is an index
 
 
 class Replay(NamedTuple):
-    """What a step's requests are answered with, by URL, and no server is asked: of a lock, or of an earlier build."""
+    """What a step's requests are answered with, by URL. source: "the lock", "the build ...".
+
+    asks: what a server is asked for besides: what the store has lost and is known by its digest ("lost"); that, and
+    every index, for those of the lock are not in this store ("indexes"); or whatever there is no answer for ("rest").
+    """
 
     answers: Mapping[str, Fetch]
-    source: str  # "the lock", "the build ..."
+    source: str
+    asks: Literal["nothing", "lost", "indexes", "rest"] = "nothing"
 
     @staticmethod
     def of(fetches: Iterable[Fetch], source: str) -> Replay:
         """The last answer that each URL had."""
         return Replay({fetch.url: fetch for fetch in fetches if fetch.kept and fetch.method == "GET"}, source)
 
+    def lost(self, captured: Captured) -> list[Fetch]:
+        """The answers whose bodies are not in the store."""
+        return [fetch for fetch in self.answers.values() if not os.path.exists(captured.path(fetch.sha256))]
+
+    def online(self, captured: Captured) -> Replay:
+        """The same for a build that may ask servers."""
+        if all(fetch.url.endswith(PACKAGE) for fetch in self.lost(captured)):
+            return self._replace(asks="lost")
+        from contractor.plan.lock import original_url
+
+        packages = {original_url(url): fetch for url, fetch in self.answers.items() if url.endswith(PACKAGE)}
+        return self._replace(answers=packages, asks="indexes")
+
 
 class Access(NamedTuple):
-    """How a step reaches the network: the hosts it may, through which proxy of this machine, and what is replayed."""
+    """How a step reaches the network: the hosts it may, through which proxy of this machine, and what is replayed.
+
+    look_up: a host's addresses; None: the system's own look-up.
+    """
 
     hosts: tuple[str, ...]
     upstream: str = ""
     captured: Captured | None = None
     replay: Replay | None = None
     offline: bool = False
+    look_up: Callable[[str], Sequence[str]] | None = None
 
 
 class Door:
@@ -47,12 +72,19 @@ class Door:
 
     def open(self, listener: socket.socket) -> None:
         """Serve the step's requests to the allowed hosts until the block ends."""
+        from contractor.network.dial import system_resolver
         from contractor.network.proxy import RecordingProxy  # asyncio: only when a step has network
 
         access = self._access
-        shelf = _StoreShelf(access) if access.captured is not None else None
         self._stack.enter_context(
-            RecordingProxy(listener, access.hosts, self._on_fetch, upstream=access.upstream, shelf=shelf)
+            RecordingProxy(
+                listener,
+                access.hosts,
+                self._on_fetch,
+                upstream=access.upstream,
+                shelf=_StoreShelf(access) if access.captured is not None else None,
+                resolver=access.look_up or system_resolver,
+            )
         )
 
     def __enter__(self) -> Door:
@@ -74,15 +106,28 @@ class _StoreShelf:
     def keep(self) -> Sink | None:
         return self._captured.writer()
 
-    def find(self, method: str, url: str) -> Answer | str | None:
-        if self._replay is None:
+    def find(self, method: str, url: str) -> Answer | Expected | str | None:
+        replay = self._replay
+        if replay is None:
             return "the build runs offline, and nothing was kept for this step" if self._offline else None
+        from contractor.network.ledger import redact
+        from contractor.plan.lock import OLDER, original_url
+
+        url = redact(url)  # as it is written down
+        if replay.asks == "indexes" and not url.endswith(PACKAGE):
+            return None
+        fetch = replay.answers.get(url)
+        if fetch is None and replay.asks == "rest" and not url.startswith(OLDER):
+            return None
+        if fetch is None or method not in ("GET", "HEAD"):
+            return f"{replay.source} has no answer for it"
+        body = self._captured.open(fetch.sha256)
+        if body is None and (replay.asks == "nothing" or fetch.status != 200 or method != "GET"):
+            return f"{replay.source} names sha256:{fetch.sha256}, which is not in the store"
+        if body is None:
+            from contractor.network.shelf import Expected
+
+            return Expected(original_url(url), fetch.sha256)
         from contractor.network.shelf import Answer
 
-        fetch = self._replay.answers.get(url)
-        if fetch is None or method not in ("GET", "HEAD"):
-            return f"{self._replay.source} has no answer for it"
-        body = self._captured.open(fetch.sha256)
-        if body is None:
-            return f"{self._replay.source} names sha256:{fetch.sha256}, which is not in the store"
         return Answer(fetch.status, fetch.headers, fetch.size, body)

@@ -13,7 +13,7 @@ is the invoking user's alone, so what a step gets is mounted where it may.
 
 from __future__ import annotations
 
-from contractor.build.inside import content, life, tree, workspace
+from contractor.build.inside import content, leaks, life, tree, workspace
 from contractor.sandbox.namespace import Operation
 from contractor.sandbox.terminal import open_inside
 from contractor.sandbox.trial import try_overlay_inside
@@ -31,6 +31,7 @@ OPERATIONS: dict[str, Operation] = {
     "save": workspace.save,
     "changed": workspace.changed,
     "digests": content.digests,
+    "leaks": leaks.leaks,
     "empty": workspace.empty,
     "list": workspace.list_entries,
     "unpack": workspace.unpack_archive,

@@ -33,9 +33,10 @@ class Place:
         self.folder = folder
         self.workspace: str | None = None
         self.variation: Variation | None = None
+        self.secrets: Mapping[str, bytes] = {}  # of the step: nothing that has one of them is kept
         self._store = store
         self._results = results
-        self._sandbox = sandbox
+        self.sandbox = sandbox
         self._aside = aside
         self._stack = ExitStack()
         self._running: tuple[Supervisor, MemoryGroup] | None = None
@@ -51,7 +52,7 @@ class Place:
             from contractor.build.operations import OPERATIONS  # much code, and none of it if nothing has to run
             from contractor.sandbox.trial import require_overlay
 
-            self._running = self._stack.enter_context(self._sandbox.start(OPERATIONS))
+            self._running = self._stack.enter_context(self.sandbox.start(OPERATIONS))
             require_overlay(self._store.root, self._running[0])
             variation = msgspec.to_builtins(self.variation) if self.variation is not None else None
             self._running[0].call("begin", {"work": self.folder, "variation": variation})
@@ -65,7 +66,7 @@ class Place:
     @property
     def memory(self) -> str:
         """How the memory limit is held."""
-        return self._running[1].kind if self._running else self._sandbox.tier.memory
+        return self._running[1].kind if self._running else self.sandbox.tier.memory
 
     def at(self, key: str) -> None:
         """Bring the workspace to the state of an action, "" for empty."""
@@ -86,7 +87,11 @@ class Place:
         self.workspace = None
 
     def save(self, key: str, parent: str) -> None:
-        """Keep the workspace as the state of an action."""
+        """Keep the workspace as the state of an action; Leaked when a secret of the step is in it."""
+        if self.secrets:
+            from contractor.build.leaks import require_none_left
+
+            require_none_left(self, self.secrets)
         self.call("save", {"states": self._store.path("states"), "name": key, "parent": parent})
         self.workspace = key
 
@@ -96,7 +101,7 @@ class Place:
         if wanted is not None and wanted == self._mounted:
             return ""
         self._mounted = None
-        paths = [self._store.layer(self._sandbox.ids, key) for key in layers]
+        paths = [self._store.layer(self.sandbox.ids, key) for key in layers]
         upper: str = self.call("mount-tree", {"layers": paths, "writable": writable})
         self._mounted = wanted
         return upper
@@ -134,7 +139,7 @@ class Place:
         """Where the layer that is being made gets its name."""
         if self._aside:
             return f"{self.folder}/layer-{key}"
-        path = self._store.layer(self._sandbox.ids, key)
+        path = self._store.layer(self.sandbox.ids, key)
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         return path
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from contractor.build.facts import Where, gather
 from contractor.core.errors import Rejected
-from contractor.plan.lock import Lock, decode, locked_plan
 from contractor.plan.model import Plan
 from contractor.plan.planner import make_plan
 from contractor.sandbox.local import LocalSandbox
@@ -21,8 +18,12 @@ from contractor.spec.model import BuildSpec, Step
 from contractor.spec.resolve import resolve_steps
 from contractor.store.layout import Store
 
+if TYPE_CHECKING:
+    from contractor.plan.lock import Lock
+
 SHIPPED_BASES = Path(__file__).parent.parent / "data" / "bases"
 _LARGEST_SPEC = 16 << 20  # bytes: more is not even read
+_LARGEST_LOCK = 256 << 20
 
 
 class Request(NamedTuple):
@@ -30,7 +31,7 @@ class Request(NamedTuple):
 
     leave: absolute paths that are no part of a source, such as where the artifacts go. lock: whether to use the lock
     beside the specification; "require": one that covers everything. known: that lock, once it has been read. offline:
-    nothing may be asked of a server for planning.
+    nothing may be asked of a server for planning. upstream: a proxy that this machine must use.
     """
 
     spec: str
@@ -41,6 +42,7 @@ class Request(NamedTuple):
     known: Lock | None = None
     lock: Literal["use", "require", "ignore"] = "use"
     offline: bool = False
+    upstream: str = ""
 
     @property
     def lock_path(self) -> str:
@@ -77,23 +79,34 @@ def _read(path: str) -> bytes:
 
 
 def make_plans(request: Request, store: Store, sandbox: LocalSandbox) -> list[Plan]:
-    """One plan for each combination of the matrix that was asked for."""
-    spec = read_spec(request.spec)
+    """One plan for each combination of the matrix that was asked for, under the specification's lock if it has one.
+
+    Rejected when a lock is required that covers everything, and something is not covered.
+    """
     lock = read_lock(request)
-    found = []
-    for combination in expand(spec, request.parameters, request.only):
-        plan = _plan(spec, combination, request._replace(known=lock), store, sandbox)
-        if lock is not None:
-            plan, missing = locked_plan(plan, lock)
-            if missing and request.lock == "require":
-                raise Rejected(
-                    f"{request.lock_path} does not cover what {request.spec} asks for",
-                    details=missing,
-                    hint="`contractor lock` brings it up to date; look at what changed before you commit it",
-                )
-            plan = msgspec.structs.replace(plan, unlocked=missing)
-        found.append(plan)
-    return found
+    plans = plan_all(request._replace(known=lock), store, sandbox)
+    if lock is None:
+        return plans
+    from contractor.plan.locked import locked_plan  # only with a lock
+
+    plans = [locked_plan(plan, lock, request.lock_path) for plan in plans]
+    missing = tuple(dict.fromkeys(text for plan in plans for text in plan.unlocked))
+    if missing and request.lock == "require":
+        raise Rejected(
+            f"{request.lock_path} does not cover what {request.spec} asks for",
+            details=missing,
+            hint="`contractor lock` brings it up to date; look at what changed before you commit it",
+        )
+    return plans
+
+
+def plan_all(request: Request, store: Store, sandbox: LocalSandbox) -> list[Plan]:
+    """The same without the lock, but for the commits of git references that it knows (`request.known`)."""
+    spec = read_spec(request.spec)
+    return [
+        _plan(spec, combination, request, store, sandbox)
+        for combination in expand(spec, request.parameters, request.only)
+    ]
 
 
 def read_lock(request: Request) -> Lock | None:
@@ -102,13 +115,16 @@ def read_lock(request: Request) -> Lock | None:
         return None
     try:
         with open(request.lock_path, "rb") as file:
-            return decode(file.read(_LARGEST_SPEC), request.lock_path)
+            data = file.read(_LARGEST_LOCK)
     except FileNotFoundError as error:
         if request.lock == "require":
             raise Rejected(f"there is no lock {request.lock_path}", hint="`contractor lock` writes it") from error
         return None
     except OSError as error:
         raise Rejected(f"{request.lock_path} cannot be read: {error.strerror}") from error
+    from contractor.plan.lock import decode
+
+    return decode(data, request.lock_path)
 
 
 def _plan(
@@ -117,7 +133,14 @@ def _plan(
     resolved = resolve_steps(spec, combination.values)
     steps = resolved.steps
     values = (combination.parameters, combination.matrix)
-    where = Where(request.folder, request.leave, request.known, request.offline)
+    where = Where(
+        folder=request.folder,
+        leave=request.leave,
+        lock=request.known,
+        offline=request.offline,
+        locked=request.lock == "require",
+        upstream=request.upstream,
+    )
     facts = gather(spec, steps, values, where=where, store=store, sandbox=sandbox)
 
     def base_plan(name: str, step: Step) -> Plan:

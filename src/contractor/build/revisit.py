@@ -102,7 +102,7 @@ def _command(scene: Scene, context: StepContext) -> SandboxSpec | None:
     try:
         return command_of(context) if scene.again else None
     except (Rejected, OSError) as error:
-        why = error.message if isinstance(error, Rejected) else str(error)
+        why = error.message if isinstance(error, Rejected) else f"{error.filename}: {error.strerror}"
         context.notice(f"what the step ran cannot be run again: {why}", "warning")
         return None
 
@@ -117,8 +117,14 @@ def _entered(scene: Scene, store: Store, sandbox: LocalSandbox, options: Options
     with ExitStack() as stack:
         stack.enter_context(in_use(store, session))
         with store.using():
-            if gone := missing(store, sandbox.ids, action.layers, before, scene.left):
-                raise Rejected(f"step {scene.step + 1} of {scene.build} cannot be entered: {gone}", hint=_BUILD_AGAIN)
+            names = {made.key: made.step.name for made in scene.plan.actions}
+            if gone := missing(store, sandbox.ids, action.layers, before, scene.left, names):
+                hint = _BUILD_AGAIN
+                if "belongs to other ids" in gone:
+                    hint = "enter it as the user who built it, with the same isolation"
+                elif scene.left and not missing(store, sandbox.ids, action.layers, before):
+                    hint = "--before enters it as it was before the step"
+                raise Rejected(f"step {scene.step + 1} of {scene.build} cannot be entered: {gone}", hint=hint)
             with open(store.path("work", session, "uses"), "w", encoding="ascii") as file:
                 file.write("\n".join([before, scene.left, *action.layers]))
         log = Log(os.devnull, 0)

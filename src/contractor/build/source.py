@@ -110,8 +110,8 @@ def list_files(path: str, store: Store, leave: tuple[str, ...]) -> tuple[list[by
     tracked = _tracked(path) if _in_git(path) else None
     part = is_part(path, store, leave)
     try:
-        names = filter(part, tracked) if tracked is not None else _walk(os.fsencode(path), part)
-        return sorted(names), tracked is not None
+        names = tracked if tracked is not None else _walk(os.fsencode(path), part)
+        return sorted(filter(part, names)), tracked is not None
     except OSError as error:
         raise _unreadable(path, f"{os.fsdecode(error.filename)}: {error.strerror}") from error
 

@@ -55,6 +55,11 @@ class Steering(NamedTuple):
     needed: frozenset[int] | None = None
     trial: Callable[[StepContext, Made], None] | None = None
 
+    def reaches(self, index: int) -> bool:
+        """Whether the build gets to a step that somebody wants."""
+        ends = [end for end in (self.last, self.instead, self.after) if end is not None]
+        return (self.needed is None or index in self.needed) and all(index <= end for end in ends)
+
     @property
     def shells(self) -> bool:
         return bool(self.breaks) or self.instead is not None or self.after is not None or self.debug

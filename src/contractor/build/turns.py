@@ -3,7 +3,8 @@
     locks/steps            a byte a key, held by the build that runs that step (nothing is left behind but the file)
     locks/exclusive-NAME   held by the step that says `exclusive: NAME`; the file says whose it is
 
-Locks belong to open descriptors, so that they end with the process that holds them, however it ends.
+Locks belong to open descriptors, so that they end with the process that holds them, however it ends. The supervisor is
+forked in between and has them too: so they are given back, and not just closed.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def same_step(context: StepContext) -> Iterator[bool]:
             lambda _holder: "another build runs this step already: waiting for it",
         )
     finally:
+        _lock_byte(fd, int(key[:15], 16), fcntl.F_UNLCK)
         os.close(fd)
 
 
@@ -63,10 +65,14 @@ def exclusive(context: StepContext) -> Iterator[None]:
                 f"waited too long for {name}, which one step at a time may have",
                 hint=f"see who holds {path}: `fuser -v {path}`",
             )
-        context.paused += time.monotonic() - began
+        waited = time.monotonic() - began
+        context.paused += waited
+        if waited > _PERIOD:
+            context.notice(f"has {name}, after {waited:.1f} s")
         os.pwrite(fd, f"{context.build}\n".encode().ljust(os.fstat(fd).st_size), 0)
         yield
     finally:
+        fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
 
 
@@ -81,7 +87,7 @@ def _taken(
         return True
     patience = max(_PATIENCE, 2 * context.limits.time)
     known = holder().strip()
-    context.notice(words(known))
+    context.notice(words(known), "wait")
     until = time.monotonic() + patience
     while time.monotonic() < until:
         if context.options.tick is not None:
@@ -97,12 +103,16 @@ def _taken(
 def _try_byte(fd: int, number: int) -> bool:
     """A write lock on one byte, which need not be there, of this open file description."""
     try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0))
+        _lock_byte(fd, number, fcntl.F_WRLCK)
     except OSError as error:
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             raise
         return False
     return True
+
+
+def _lock_byte(fd: int, number: int, kind: int) -> None:
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, os.SEEK_SET, number, 1, 0))
 
 
 def _try_file(fd: int) -> bool:

@@ -129,7 +129,7 @@ def _again(plan: Plan, record: Record, store: Store, sandbox: LocalSandbox) -> P
                 f"step {position + 1} ({action.step.name}) fetched through TLS ({hidden[0]}): what came was not kept",
                 hint="fetch it with a `fetch` step and its sha256, which is kept",
             )
-        if fetches and action.hosts:
+        if action.hosts:
             replays[made.actions[position].key] = plan.replays.get(action.key, fetches)
     return msgspec.structs.replace(made, replays=replays)
 

@@ -124,5 +124,7 @@ def past_plan(records: Records, build: str) -> tuple[Record, Plan]:
 def _again(record: Record, step: StepRecord) -> str:
     if "--fresh" in record.asked:
         return "the build was asked to run every step again (--fresh)"
+    if "--retry" in record.asked:
+        return "the build was an attempt of `contractor retry`"
     tainted = f" ({step.tainted})" if step.tainted else ""
     return f"it had run with the same inputs, but that result was not there, or not to be used{tainted}"

@@ -13,6 +13,7 @@ from contractor.build.prepare import make_plans
 from contractor.build.steer import steer
 from contractor.cli import config
 from contractor.cli.options import open_store, request_of
+from contractor.cli.proving import witness_of
 from contractor.cli.secrets import read_secrets
 from contractor.cli.steering import opener, require_terminal, wish_of
 from contractor.cli.stop import Stop
@@ -37,6 +38,7 @@ class Building:
         leave = tuple(os.path.abspath(path) for path in written)  # we write there: it is no source
         self.request = request_of(args, self.settings)._replace(leave=leave)
         self.secrets = read_secrets(args.secret)
+        self.records: list[Record | None] = []  # of the last run, in the order of its plans
         self._wish = wish_of(args)
 
     def plan(self) -> list[Plan]:
@@ -45,11 +47,13 @@ class Building:
         _require_used(self.secrets, plans)
         self._steering = [steer(plan, self._wish, opener(self.settings)) for plan in plans]
         if any(part.shells for part in self._steering):
+            if self.at_once(plans):
+                raise Rejected("a shell needs the terminal, which --jobs gives to several builds", hint="--jobs 1")
             require_terminal()
         return plans
 
     def run(self, plans: list[Plan], emit: Emit, tick: Callable[[float], None]) -> int:
-        """Run what was planned last, one after the other; the worst exit code. tick: `Console.tick`."""
+        """Run what was planned last; the worst exit code. tick: `Console.tick`. Afterwards there are its `records`."""
         args = self.args
 
         def tick_all() -> None:
@@ -64,18 +68,47 @@ class Building:
             secrets=self.secrets,
             upstream_proxy=self.settings.proxy,
             offline=args.offline,
+            locked=args.locked,
             tick=tick_all,
+            witness=witness_of(self.store, self.settings),
         )
-        records: list[Record] = []
-        for plan, part in zip(plans, self._steering, strict=True):
-            export = _exporter(args.output, plan, self.store, len(plans) > 1)
-            records.append(
-                execute(plan, self.store, self.sandbox, emit, options._replace(export=export, steering=part))
-            )
-            if records[-1].outcome == Outcome.ABORTED.value:
-                break
-        _settle(self.store, self.sandbox.ids, records)
-        return max(EXIT_CODES[Outcome(record.outcome)] for record in records)
+
+        def build(number: int, say: Emit, beat: Callable[[], None] = self.stop.check) -> Record:
+            export = _exporter(args.output, plans[number], self.store, len(plans) > 1)
+            own = options._replace(export=export, steering=self._steering[number], tick=beat)
+            return execute(plans[number], self.store, self.sandbox, say, own)
+
+        if self.at_once(plans):
+            from contractor.cli.jobs import AtOnce, run_at_once
+
+            how = AtOnce(self.store, self.sandbox.ids, self.at_once(plans), args.fail_fast)
+            records = run_at_once(plans, build, how, emit, tick_all)
+        else:
+            records = [None] * len(plans)
+            for number in range(len(plans)):
+                records[number] = record = build(number, emit, tick_all)
+                if record.outcome == Outcome.ABORTED.value or (args.fail_fast and record.outcome != Outcome.SUCCEEDED):
+                    break
+        return self._end(plans, records)
+
+    def at_once(self, plans: list[Plan]) -> int:
+        """How many of them run at once, but for memory; 0 when it is one after the other."""
+        from contractor.cli.jobs import jobs_asked, jobs_at_once
+
+        jobs = jobs_at_once(jobs_asked(self.args.jobs), plans)
+        return jobs if jobs > 1 else 0
+
+    def _end(self, plans: list[Plan], records: list[Record | None]) -> int:
+        """What is left to do after the builds; the exit code of them all."""
+        self.records = records
+        _settle(self.store, self.sandbox.ids, [record for record in records if record is not None])
+        if len(plans) == 1:
+            return EXIT_CODES[Outcome(records[0].outcome)] if records[0] else EXIT_CODES[Outcome.ABORTED]
+        from contractor.cli.jobs import exit_code, sum_up
+
+        if self.args.output:
+            sum_up(self.args.output, records)
+        return exit_code(records, stopped=self.stop.asked)
 
 
 def _exporter(output: str | None, plan: Plan, store: Store, many: bool) -> Exporter | None:

@@ -35,9 +35,13 @@ from contractor.core.events import (
 class PlainConsole:
     """Writes lines. Not thread-safe: `Console` holds the lock."""
 
-    def __init__(self, stream: TextIO, ci: str, verbose: bool, history: History | None = None) -> None:
+    def __init__(
+        self, stream: TextIO, ci: str, verbose: bool, history: History | None = None, *, recap: bool = False
+    ) -> None:
+        """recap: a failure shows the last lines again; they do not stand right above it, as in a fold of a CI."""
         self._paper = Paper(stream, colour=False)
         self._ci = ci
+        self._recap = recap or bool(ci)
         self._verbose = verbose
         self._builds = Builds()
         self._history = history
@@ -130,7 +134,7 @@ class PlainConsole:
         self._builds.forget(build)
         if build.parent:
             return
-        self._lines(["", *summary(build, event, self._paper, 0, output=bool(self._ci))])
+        self._lines(["", *summary(build, event, self._paper, 0, output=self._recap)])
         if event.outcome is not Outcome.SUCCEEDED and self._ci == "github":
             info = build.step_info(event.step)
             where = ", ".join(sanitize(name) for name in [build.info.name, *([info.name] if info else [])])

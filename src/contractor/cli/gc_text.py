@@ -15,6 +15,7 @@ _KINDS = {
     "layers": "layers of system trees",
     "states": "states of workspaces",
     "blobs": "artifacts, sources, downloads",
+    "captured": "what steps with network fetched",
     "records": "records and logs",
     "workspaces": "workspaces kept on request",
 }

@@ -35,16 +35,20 @@ def open_store(args: argparse.Namespace, settings: config.Settings) -> Store:
     return Store(args.store or settings.store)
 
 
-def add_request(parser: Parser, *, steps: bool = False) -> None:
-    """steps: `--only` may name a step as well as a part of the matrix (wish_of in steering.py takes it)."""
+def add_request(parser: Parser, *, steps: bool = False, locks: bool = True) -> None:
+    """steps: `--only` may name a step as well as a part of the matrix (wish_of in steering.py takes it). locks: the
+    command uses a lock, and does not write it."""
     parser.add_argument("spec", nargs="?", default="contractor.yaml", help="the specification, or its folder")
     parser.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
     what, text = ("KEY=VALUE|STEP", ", or this step, anew") if steps else ("KEY=VALUE", "")
     parser.add_argument("--only", action="append", default=[], metavar=what, help=f"this part of the matrix{text}")
     parser.set_defaults(steps=steps)
-    parser.add_argument("--locked", action="store_true", help="refuse what contractor.lock does not cover")
+    if locks:
+        parser.add_argument("--locked", action="store_true", help="refuse what contractor.lock does not cover")
+        parser.add_argument("--unlocked", action="store_true", help="do not look at contractor.lock")
+    else:
+        parser.set_defaults(locked=False, unlocked=False)
     parser.add_argument("--offline", action="store_true", help="ask no server: use what the store has, or fail")
-    parser.add_argument("--unlocked", action="store_true", help="do not look at contractor.lock")
     parser.add_argument("--one-id", action="store_true", help="isolate with one id only: degraded, for comparison")
 
 
@@ -57,6 +61,7 @@ def request_of(args: argparse.Namespace, settings: config.Settings) -> Request:
         base_folders=(Path(settings.bases),),
         lock="require" if args.locked else "ignore" if args.unlocked else "use",
         offline=args.offline,
+        upstream=settings.proxy,
     )
 
 

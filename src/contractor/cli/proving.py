@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from contractor.cli.config import Settings
+from contractor.cli.output import put
+from contractor.core.events import ArtifactInfo
 from contractor.proof.keyring import Keyring
 from contractor.proof.witness import Witness
 from contractor.store.layout import Store
@@ -11,3 +15,11 @@ from contractor.store.layout import Store
 def witness_of(store: Store, settings: Settings) -> Witness:
     """Nothing is read or made before the first entry."""
     return Witness(store, Keyring(settings.keys), settings.heads)
+
+
+def hand_out(store: Store, settings: Settings, build: str, copies: Sequence[ArtifactInfo]) -> None:
+    """Write the provenance of artifacts beside the copies that have just been made of them."""
+    from contractor.proof import provenance
+
+    ring = Keyring(settings.keys)
+    put(path for copy in copies if (path := provenance.hand_out(store, build, copy, ring)))

@@ -81,7 +81,8 @@ class RetryConsole:
     def attempt(self, attempt: Attempt, note: str) -> None:
         """An attempt has ended; the build's own comes before the first `begin`."""
         paper, good = self._paper, attempt.outcome == Outcome.SUCCEEDED
-        mark = paper.style("green", paper.mark("done")) if good else paper.style("bad", paper.mark("failed"))
+        style = "green" if good else "yellow" if attempt.outcome == Outcome.ABORTED else "bad"
+        mark = paper.style(style, paper.mark("done" if good else "failed"))
         label, self._label = self._label or _IN_THE_BUILD, ""
         self._say([self._row(mark, label, attempt.words, duration(attempt.seconds), note)])
 

@@ -28,9 +28,10 @@ def _one_word(records: Records, word: str) -> Retry:
         except Rejected as error:
             troubles.append(error)
     if len(found) == 2:
+        names = [one.record.steps[one.step].name for one in found]
         raise Rejected(
             f"{word!r} is a step of the last build, and a build",
-            details=tuple(f"step {one.step + 1}, {one.action.step.name}, of {one.record.id}" for one in found),
+            details=tuple(f"step {one.step + 1}, {n}, of {one.record.id}" for one, n in zip(found, names, strict=True)),
             hint=f"contractor retry last {word}, or contractor retry {word} {found[1].step + 1}",
         )
     if found:
@@ -49,7 +50,7 @@ def _of_build(records: Records, word: str) -> Retry:
 
 
 def _looks_like_build(word: str) -> bool:
-    return word[:8].isdigit() or "~" in word or word == "last"
+    return (len(word) >= 8 and word[:8].isdigit()) or "~" in word or word == "last"
 
 
 def _first(records: Records, word: str) -> Record:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contractor.build.log import SHORTEST_SECRET
+from contractor.build.secret_forms import SHORTEST_SECRET
 from contractor.cli.options import pairs
 from contractor.core.errors import Rejected
 

@@ -22,6 +22,11 @@ class Stop:
             raise KeyboardInterrupt
         self._asked = True
 
+    @property
+    def asked(self) -> bool:
+        """Whether somebody has."""
+        return self._asked
+
     def check(self) -> None:
         """KeyboardInterrupt when somebody asked."""
         if self._asked:

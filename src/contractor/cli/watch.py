@@ -37,6 +37,7 @@ class Watch:
         self._paper = Paper(sys.stderr, building.settings.colour)
         self._inputs = inputs_of(building.request, ())
         self._ours = _own_streams()
+        self._told = ""  # why the clock must do
 
     def loop(self) -> int:
         """Until somebody stops it; the last build's exit code."""
@@ -53,6 +54,7 @@ class Watch:
                     self._say_waiting(waker)
                     changed = self._wait(waker, seen)
                 except KeyboardInterrupt:
+                    self._paper.write("\n")  # after what the terminal shows of Ctrl-C
                     return code
                 self._rule(changed)
 
@@ -111,8 +113,11 @@ class Watch:
         what = self._paper.clean(os.path.basename(self._request.spec)) + (
             f" and {count(folders, 'source folder')}" if folders else ""
         )
-        every = f"; {waker.why}, so this looks every {PERIOD:g} s" if waker.why else ""
-        self._paper.write("\n" + self._paper.style("dim", f"Watching {what}{every}; Ctrl-C ends") + "\n")
+        lines = [self._paper.style("dim", f"Watching {what}; Ctrl-C ends")]
+        if waker.why != self._told:
+            self._told = waker.why
+            lines.insert(0, f"{self._paper.style('yellow', '!')} {waker.why}: looking every {PERIOD:g} s instead")
+        self._paper.write("\n" + "\n".join(lines) + "\n")
 
     def _rule(self, changed: Sequence[str]) -> None:
         """A line between two builds: what has changed, and when."""
@@ -121,13 +126,19 @@ class Watch:
         paper = self._paper
         dash = "─" if paper.clean("─") == "─" else "-"
         width = min(100, usable(_columns())) - 1
-        names = [paper.clean(_relative(path, self._request.folder)) for path in changed[:_SHOWN]]
-        more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         end = time.strftime("%H:%M:%S")
-        text = clip(f"changed: {', '.join(names)}{more}", width - len(end) - 9, paper.mark("more"))
+        room = width - len(end) - 9
+        names = [paper.clean(_relative(path, self._request.folder)) for path in changed[:_SHOWN]]
+        texts = [_names_text(names[:number], len(changed)) for number in range(len(names), 0, -1)]
+        text = next((text for text in texts if width_of(text) <= room), clip(texts[-1], room, paper.mark("more")))
         fill = dash * max(2, width - width_of(text) - len(end) - 7)
         line = f"{dash * 2} {paper.style('bold', text)} {fill} {end} {dash * 2}"
         paper.write(f"\n{line}\n\n")
+
+
+def _names_text(names: Sequence[str], total: int) -> str:
+    more = f" and {total - len(names)} more" if total > len(names) else ""
+    return f"changed: {', '.join(names)}{more}"
 
 
 def _relative(path: str, folder: str) -> str:

@@ -129,7 +129,7 @@ class Notice(Event, frozen=True, tag="notice"):
     """Something that a person should know: a limit that is only watched, a wait and what it waits for."""
 
     text: str
-    level: str = "info"  # info, warning
+    level: str = "info"  # info, warning, wait (until the next event of the build)
     step: int = -1
 
 

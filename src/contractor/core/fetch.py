@@ -7,6 +7,7 @@ from typing import Literal
 from contractor.core.values import Value
 
 Verdict = Literal["allowed", "refused", "failed"]
+FROM_STORE = "from the store"  # the reason of an answer that no server was asked for
 
 
 class Fetch(Value, frozen=True):

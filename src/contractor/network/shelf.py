@@ -24,14 +24,21 @@ class Answer(NamedTuple):
     body: BinaryIO
 
 
+class Expected(NamedTuple):
+    """What a server must answer: asked at `url` with GET, and nobody has all of it unless this is its sha256."""
+
+    url: str
+    sha256: str
+
+
 class Shelf(Protocol):
     """What a step's requests are kept on, or served from. Called from the proxy's thread."""
 
     def keep(self) -> Sink | None:
         """Where to keep the body that now comes; None for nowhere."""
 
-    def find(self, method: str, url: str) -> Answer | str | None:
-        """The answer that is there for a request, or why there must be one and is not; None: ask the server."""
+    def find(self, method: str, url: str) -> Answer | Expected | str | None:
+        """The answer that is there for a request, or what it must be, or why there is none; None: ask the server."""
 
 
 KEPT_HEADERS = (

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contractor.core.fetch import Fetch, Verdict
 from contractor.network.ledger import redact
 from contractor.network.shelf import Sink
+from contractor.network.wire import Declined
 
 
 class Transfer:
@@ -17,6 +18,8 @@ class Transfer:
     def __init__(self, method: str, url: str, record: Callable[[Fetch], None]) -> None:
         self.sink: Sink | None = None  # where the body is kept
         self.headers: tuple[tuple[str, str], ...] = ()
+        self.stored = False  # it comes out of the store
+        self.expected = ""  # the only sha256 that a body with status 200 may have; empty: any
         self.method = method
         self.status = 0
         self.size = 0
@@ -41,6 +44,12 @@ class Transfer:
         if self.sink is not None:
             self.sink.write(data)
 
+    def check(self) -> None:
+        """At the body's end: Declined when it is not the one that was expected."""
+        found = self._sha256.hexdigest() if self.expected and self.status == 200 else self.expected
+        if found != self.expected:
+            raise Declined(502, f"the server has other bytes: sha256 {found}, not {self.expected}")
+
     def finish(self, verdict: Verdict, reason: str = "", *, status: int | None = None) -> None:
         """Record how it ended."""
         if self._finished:
@@ -59,7 +68,7 @@ class Transfer:
                 sent=self.sent,
                 sha256=self._sha256.hexdigest() if self._hashed else "",
                 reason=reason,
-                kept=kept,
+                kept=kept or (self.stored and verdict == "allowed"),
                 headers=self.headers,
                 at=self._at,
                 seconds=time.monotonic() - self._started,

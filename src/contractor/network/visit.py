@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import h11
 
-from contractor.core.fetch import Fetch
+from contractor.core.fetch import FROM_STORE, Fetch
 from contractor.network.dial import Dialer, ProxyLimits
 from contractor.network.message import (
     Reply,
@@ -25,7 +25,7 @@ from contractor.network.message import (
     parse_host_port,
     parse_target,
 )
-from contractor.network.shelf import KEPT_HEADERS, Answer, Shelf
+from contractor.network.shelf import KEPT_HEADERS, Answer, Expected, Shelf
 from contractor.network.transfer import Transfer
 from contractor.network.tunnel import join
 from contractor.network.wire import Declined, Lost, Wire
@@ -97,7 +97,10 @@ class Visit:
                 await self._tunnel(url, self._transfer)
                 return False
             target = parse_target(url)
-            if self._shelf is not None and (found := self._shelf.find(method, target.url)) is not None:
+            found = self._shelf.find(method, target.url) if self._shelf is not None else None
+            if isinstance(found, Expected):
+                return await self._get_expected(found, request, self._transfer)
+            if found is not None:
                 return await self._answer(found, self._transfer)
             reply = await self._ask(target, request, self._transfer)
             return await self._pass_on(reply, self._transfer)
@@ -172,6 +175,13 @@ class Visit:
                 self._conn.receive_data(await self._client.receive())
         await server.send(conn.send(h11.EndOfMessage()) or b"")
 
+    async def _get_expected(self, expected: Expected, request: h11.Request, transfer: Transfer) -> bool:
+        """Ask the server for the whole of what is known by its digest; True as for `_pass_on`."""
+        target = parse_target(expected.url)
+        plain = h11.Request(method="GET", target=request.target, headers=[("Host", target.authority)])
+        transfer.expected = expected.sha256
+        return await self._pass_on(await self._ask(target, plain, transfer), transfer)
+
     async def _pass_on(self, reply: Reply, transfer: Transfer) -> bool:
         """The server's answer to the client; True if the client's connection can take another request."""
         head = reply.head
@@ -187,17 +197,20 @@ class Visit:
             )
         while not reply.has_ended() and (piece := await reply.read()):
             transfer.add(piece)
+            if reply.has_ended():
+                transfer.check()  # before the last piece: no client has all of what it should not have
             data = self._conn.send(h11.Data(data=piece)) or b""
             if reply.has_ended():
                 data += self._conn.send(h11.EndOfMessage()) or b""
             self._answered = True
             await self._client.send(out + data if out else data)
             out = b""
+        transfer.check()
         if self._conn.our_state is h11.SEND_BODY:
             out += self._conn.send(h11.EndOfMessage()) or b""
         self._answered = True
         await self._client.send(out)
-        transfer.finish("allowed")
+        transfer.finish("allowed", "as it was locked" if transfer.expected and transfer.status == 200 else "")
         if not reply.reusable:
             self._drop_kept()
         return self._is_next_possible()
@@ -211,13 +224,14 @@ class Visit:
             headers.append(("Content-Length", str(found.size)))
             out = self._conn.send(h11.Response(status_code=found.status, headers=headers)) or b""
             transfer.begin_body(found.status)
+            transfer.stored, transfer.headers = transfer.method == "GET", found.headers
             self._answered = True
             while transfer.method != "HEAD" and (piece := found.body.read(_REPLAYED)):
                 transfer.add(piece)
                 await self._client.send(out + (self._conn.send(h11.Data(data=piece)) or b""))
                 out = b""
         await self._client.send(out + (self._conn.send(h11.EndOfMessage()) or b""))
-        transfer.finish("allowed", "from the store")
+        transfer.finish("allowed", FROM_STORE)
         return self._is_next_possible()
 
     def _is_next_possible(self) -> bool:

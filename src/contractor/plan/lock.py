@@ -1,4 +1,4 @@
-"""contractor.lock: which bytes the packages, references, downloads and bases of a specification are. Values, and a file.
+"""contractor.lock: which bytes the packages, references and bases of a specification are. Values, and their file.
 
 A step of debootstrap or apt is found by what it asks for, and in which tree: the key that it has without a lock. What
 it was answered then (index files and packages, by URL and digest) is all that it gets: see locked.py.
@@ -19,6 +19,7 @@ from contractor.core.values import Value
 
 LOCK_VERSION = 1
 LOCKED_KINDS = ("debootstrap", "apt")
+OLDER = "http://locked.invalid/"  # earlier states of archives, which the lock alone answers (RFC 2606: nobody's name)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*\Z")
 _VERSION = re.compile(r"[0-9A-Za-z.+~:-]+\Z")
@@ -140,7 +141,7 @@ def decode(data: bytes, path: str) -> Lock:
                 hint="use the Contractor that wrote it; or `contractor lock --update` writes a new one",
             )
         lock = msgspec.json.decode(data, type=Lock)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Rejected(
             f"{path} is not a lock: {error}",
             hint="take it from version control again; or remove it, and `contractor lock` writes a new one",
@@ -174,3 +175,10 @@ def _troubles(lock: Lock) -> Iterator[str]:
     for source in lock.sources:
         if not _COMMIT.match(source.commit):
             yield f"{source.url[:80]!r} has the commit {source.commit[:80]!r}, which is none"
+
+
+def original_url(url: str) -> str:
+    """Where what is below OLDER once came from; any other URL is itself."""
+    if not url.startswith(OLDER):
+        return url
+    return "http://" + url.removeprefix(OLDER).partition("/")[2]

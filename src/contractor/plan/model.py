@@ -48,7 +48,7 @@ class Facts(Value, frozen=True):
     sources: dict[int, str] = {}
     customs: dict[str, str] = {}
     specification: str = ""
-    checkouts: dict[int, Checkout] = {}
+    checkouts: dict[str, Checkout] = {}
 
 
 class Action(Value, frozen=True):
@@ -72,6 +72,20 @@ class Action(Value, frozen=True):
     arch: str = ""
 
 
+class Held(Value, frozen=True):
+    """How a step that installs packages is held to a lock; what its requests are answered with is in `replays`.
+
+    pins: versions by name, for packages that may have no other; older: lines of sources.list that the replay alone
+    answers (lock.py). packages: what it installs, name:arch=version. opened: it is being locked anew, so what the
+    replay has no answer for is asked of the servers.
+    """
+
+    pins: dict[str, str] = {}
+    older: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    opened: bool = False
+
+
 class Plan(Value, frozen=True):
     """A build's actions, after those of the bases that it needs."""
 
@@ -87,10 +101,14 @@ class Plan(Value, frozen=True):
     bases: dict[str, Plan] = {}
     skipped: tuple[tuple[str, str], ...] = ()  # name of a step and why it is not in the plan
     file: str = ""
-    unlocked: tuple[str, ...] = ()  # what there is a lock for, and the lock does not cover
-    replays: dict[str, tuple[Fetch, ...]] = {}  # by an action's key: what its requests are answered with (lock.py)
+    lock: str = ""  # the path of the lock that is used
+    locked: tuple[str, ...] = ()  # the keys of the actions that the lock covers
+    unlocked: tuple[str, ...] = ()  # what there is a lock for, and the lock does not cover, in words
+    replays: dict[str, tuple[Fetch, ...]] = {}  # by an action's key: what its requests are answered with
+    held: dict[str, Held] = {}  # by an action's key
+    expected: dict[str, str] = {}  # by a base's name: the digest that its artifact had when it was locked
     specification: str = ""  # the sha256 of its file
-    checkouts: dict[int, Checkout] = {}  # by the position of a source's action
+    checkouts: dict[str, Checkout] = {}  # by the position of a source's action, from "0"
 
     @property
     def digest(self) -> str:

@@ -44,22 +44,30 @@ def rekey(plan: Plan, changed: Changed, first: int = 0) -> Plan:
         inputs.update(changed.extra.get(position, {}))
         key = old.key if inputs == old.inputs else action_key(inputs)
         before = states.get(old.before, old.before)
+        layers = tuple(others.get(layer, layer) for layer in old.layers)
+        artifact = others.get(old.artifact, old.artifact)
         if old.kind == "empty-workspace" and old.after == "":
             states.pop("", None)  # nothing of what was changed is there any more
-        if key != old.key:
-            others[old.key] = key
-            states[old.key] = key
+        for known in (others, states):
+            known.pop(old.key, None)  # what it makes has its old name again, as when a source is unpacked twice
+            if key != old.key:
+                known[old.key] = key
         actions[position] = msgspec.structs.replace(
             old,
             key=key,
             inputs=inputs,
             before=before,
             after=states.get(old.after, old.after),
-            layers=tuple(others.get(layer, layer) for layer in old.layers),
-            artifact=others.get(old.artifact, old.artifact),
+            layers=layers,
+            artifact=artifact,
         )
-    replays = {others.get(key, key): fetches for key, fetches in plan.replays.items()}
-    return msgspec.structs.replace(plan, actions=tuple(actions), replays=replays)
+    return msgspec.structs.replace(
+        plan,
+        actions=tuple(actions),
+        replays={others.get(key, key): fetches for key, fetches in plan.replays.items()},
+        held={others.get(key, key): held for key, held in plan.held.items()},
+        locked=tuple(others.get(key, key) for key in plan.locked),
+    )
 
 
 def _other(names: dict[str, dict[str, str]], field: str, value: Any) -> Any:

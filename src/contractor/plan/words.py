@@ -94,6 +94,8 @@ def brief(change: Change) -> str:
         return "this version of Contractor builds it differently"
     name = label(change)
     before, after = change.before, change.after
+    if change.input == "lock":
+        return {"added": "it is locked now", "removed": "it is not locked any more"}.get(change.how, "its lock changed")
     if is_epoch(change):
         return f"epoch {plain(before)} -> {plain(after)}"
     if change.input == "env":

@@ -66,7 +66,7 @@ class Keyring:
                 ) from None
             return names[0] if names else ""
         except (OSError, UnicodeDecodeError) as error:
-            raise Rejected(f"{self.keys}/default cannot be read: {error}") from error
+            raise Rejected(f"{self.keys}/default cannot be read") from error
         return require_name(name)
 
     def signer(self) -> Signer:
@@ -79,6 +79,11 @@ class Keyring:
             if name:
                 return self._load(name)
             return Signer(*self._make(own_name(), use=True), made=True)
+
+    def signer_with(self, ids: Sequence[str]) -> Signer | None:
+        """The own key that has one of these ids, ready to sign; None when it is none of ours."""
+        name = next((key.name for key in self.own() if key.id in ids), None)
+        return self._load(name) if name is not None else None
 
     def new(self, name: str, *, use: bool = False) -> PublicKey:
         """Make a key. use: it signs from now on; the first one does anyway."""

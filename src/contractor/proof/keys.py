@@ -96,7 +96,9 @@ def _parsed(text: str, path: str) -> Iterator[PublicKey]:
         elif begun:
             block += line
         elif line.startswith("name:"):
-            name = require_name(line.removeprefix("name:").strip())
+            name = line.removeprefix("name:").strip()
+            if not NAME.match(name):
+                raise Rejected(f"{path}:{number}: {name[:80]!r} cannot be a key's name", hint=_HINT)
         elif line and not line.startswith("#"):
             raise Rejected(f"{path}:{number}: neither a name nor a public key", hint=_HINT)
     if begun:
@@ -107,10 +109,13 @@ _HINT = "`contractor keys export` writes a file of the right form"
 
 
 def _unwrapped(text: str, prefix: bytes, path: str, kind: str) -> bytes:
+    joined = "".join(text.split())
     try:
-        data = base64.b64decode("".join(text.split()), validate=True)
+        data = base64.b64decode(joined, validate=True)
     except (binascii.Error, ValueError) as error:
         raise Rejected(f"{path}: not a {kind} key: {error}", hint=_HINT) from error
+    if base64.b64encode(data).decode() != joined:
+        raise Rejected(f"{path}: not a {kind} key in canonical base64", hint=_HINT)
     if len(data) != len(prefix) + _LENGTH or not data.startswith(prefix):
         raise Rejected(f"{path}: not an ed25519 {kind} key", hint="other kinds of keys are not supported")
     return data[len(prefix) :]

@@ -17,6 +17,9 @@ from contractor.spec import model
 from contractor.store.records import Record
 from contractor.store.results import Results
 
+_PLAIN = re.compile(
+    r"[a-z]+://[a-z0-9.:-]+/[A-Za-z0-9/._~+:%-]*\Z"
+)  # nothing in it to be taken out or written otherwise
 _DEB = re.compile(r"/(?P<name>[a-z0-9][a-z0-9+.-]+)_(?P<version>[^_/]+)_(?P<arch>[a-z0-9-]+)\.deb\Z")
 
 
@@ -35,11 +38,13 @@ def materials(record: Record, plan: Plan, results: Results) -> tuple[Descriptor,
         installed.fetches.extend(step.fetches)
     found = [*_specification(plan), *_inputs(plan), *_bases(plan, results, installed)]
     known = {item.uri for item in found if item.uri}
-    debs = {match.groups(): fetch for fetch in installed.fetches if (match := _deb(fetch))}
-    fetched = (_fetched(fetch) for fetch in installed.fetches if _is_material(fetch))
-    found += (item for item in fetched if item.uri not in known)
-    found += (_package(text, debs) for text in installed.packages)
-    return unique(found)
+    debs: dict[tuple[str, ...], Fetch] = {}
+    for fetch in filter(_is_material, installed.fetches):
+        if (deb := _DEB.search(unquote(fetch.url))) is not None:
+            debs[deb.groups()] = fetch
+        elif (item := _fetched(fetch)).uri not in known:
+            found.append(item)
+    return unique([*found, *(_package(text, debs) for text in installed.packages)])
 
 
 def unique(found: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
@@ -63,7 +68,7 @@ def _inputs(plan: Plan) -> Iterator[Descriptor]:
     for position, action in enumerate(plan.actions):
         match action.step.action:
             case model.Source(path=path) if path:
-                yield from _folder(action, plan.checkouts.get(position))
+                yield from _folder(action, plan.checkouts.get(str(position)))
             case model.Source(git=url, ref=ref) if url:
                 commit = {"gitCommit": str(action.inputs["source"])}
                 yield Descriptor(name=action.step.name, uri=_git_uri(url, ref), digest=commit, annotations=_SOURCE)
@@ -122,9 +127,9 @@ def _bases(plan: Plan, results: Results, installed: _Installed) -> Iterator[Desc
 
 
 def _is_material(fetch: Fetch) -> bool:
-    if fetch.method == "CONNECT":
-        return fetch.verdict == "allowed"
-    return fetch.verdict == "allowed" and fetch.status == 200 and bool(fetch.sha256) and _deb(fetch) is None
+    """What the build was given: with its digest, but for a tunnel, whose bytes nobody saw."""
+    known = fetch.method == "CONNECT" or (fetch.status == 200 and bool(fetch.sha256))
+    return known and fetch.verdict == "allowed"
 
 
 def _fetched(fetch: Fetch) -> Descriptor:
@@ -132,12 +137,6 @@ def _fetched(fetch: Fetch) -> Descriptor:
         host = fetch.url.removesuffix(":443")
         return Descriptor(uri=f"https://{quote(host, safe=':.[]-')}", annotations={"role": "tunnel"})
     return Descriptor(uri=_uri(fetch.url), digest={"sha256": fetch.sha256}, annotations={"role": "fetch"})
-
-
-def _deb(fetch: Fetch) -> re.Match[str] | None:
-    if fetch.verdict != "allowed" or fetch.status != 200 or not fetch.sha256:
-        return None
-    return _DEB.search(unquote(urlsplit(fetch.url).path))
 
 
 def _package(text: str, debs: dict[tuple[str, ...], Fetch]) -> Descriptor:
@@ -153,6 +152,8 @@ def _package(text: str, debs: dict[tuple[str, ...], Fetch]) -> Descriptor:
 
 def _uri(url: str) -> str:
     """A URL without credentials, its scheme and host in small letters (RFC 3986, section 6.2.2.1)."""
+    if _PLAIN.match(url):
+        return url
     parts = urlsplit(redact(url))
     return quote(parts._replace(netloc=parts.netloc.lower()).geturl(), safe=":/?#[]@!$&'()*+,;=%-._~")
 

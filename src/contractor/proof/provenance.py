@@ -10,6 +10,7 @@ store; and the copy that was made of it, by the name and the digests of that fil
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,7 +23,8 @@ from contractor.core.events import ArtifactInfo
 from contractor.plan.environment import FIXED
 from contractor.plan.model import Plan
 from contractor.proof import statement as s
-from contractor.proof.dsse import seal, unseal
+from contractor.proof.dsse import peek, seal, unseal
+from contractor.proof.keyring import Keyring
 from contractor.proof.keys import by_id
 from contractor.proof.materials import file_name, materials
 from contractor.proof.signing import Signer
@@ -32,6 +34,7 @@ from contractor.store.records import Record, Records, encode
 from contractor.store.results import Results
 
 SUFFIX = ".intoto.jsonl"
+_FOLDERS = re.compile(r"/(?:.*/)?")  # where a source is on this host is in the record, and nobody else's business
 
 
 class Written(NamedTuple):
@@ -67,7 +70,7 @@ def write_provenance(record: Record, plan: Plan, store: Store, signer: Signer) -
     ]
     copies = {made.path for made in record.artifacts}
     for item in written:
-        if item.copy in copies:
+        if item.copy and item.copy in copies:
             raise Rejected(f"{item.copy} is an artifact's name and that of another's provenance", hint="rename one")
     folder = store.path("builds", record.id, "provenance")
     try:
@@ -118,30 +121,29 @@ def subjects(made: ArtifactInfo) -> tuple[s.Descriptor, ...]:
     return (archive, s.Descriptor(name=file_name(made.path), digest=made.copy))
 
 
-def for_copy(store: Store, build: str, made: ArtifactInfo, signer: Signer) -> bytes | None:
-    """The envelope of an artifact whose copy has just been made; None when the build has left none.
+def hand_out(store: Store, build: str, made: ArtifactInfo, ring: Keyring) -> str:
+    """Write an artifact's provenance beside a copy that was made of it later; its path, "" when the build left none.
 
-    When the copy's digests are not yet among the subjects they are added, and it is signed anew: so only when it is
-    there as this key signed it. Refuted when it was changed.
+    When the copy's digests are not yet among the subjects they are added, and it is signed anew by the key that had
+    signed it, if that is one of ours. Refuted when it is not as it was signed.
     """
+    path = made.path + SUFFIX
     try:
         with open(stored_at(store, build, made.name), "rb") as file:
             envelope = file.read()
     except FileNotFoundError:
-        return None
-    old = s.decode(unseal(envelope, by_id([signer.key])).payload)
-    merged = (*old.subject, *(item for item in subjects(made) if item not in old.subject))
-    if merged == old.subject:
-        return envelope
-    return seal(s.encode(msgspec.structs.replace(old, subject=merged)), signer)
-
-
-def write_copy(made: ArtifactInfo, envelope: bytes) -> None:
-    """The envelope beside an artifact's copy."""
+        return ""
+    signer = ring.signer_with(peek(envelope)[1])
+    if signer is not None:
+        old = s.decode(unseal(envelope, by_id([signer.key])).payload)
+        merged = (*old.subject, *(item for item in subjects(made) if item not in old.subject))
+        if merged != old.subject:
+            envelope = seal(s.encode(msgspec.structs.replace(old, subject=merged)), signer)
     try:
-        _write(made.path + SUFFIX, envelope)
+        _write(path, envelope)
     except OSError as error:
-        raise Broken(f"{made.path}{SUFFIX} cannot be written: {error.strerror}") from error
+        raise Broken(f"{path} cannot be written: {error.strerror}") from error
+    return path
 
 
 def _internal(record: Record, plan: Plan) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def _internal(record: Record, plan: Plan) -> dict[str, Any]:
         "degraded": record.degraded,
         "environment": FIXED,
         "epoch": record.epoch,
-        "epochOrigin": record.epoch_origin,
+        "epochOrigin": _FOLDERS.sub("", record.epoch_origin),
         "host": record.host,
         "isolation": record.tier,
         "limits": record.limits,

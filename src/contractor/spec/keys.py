@@ -11,7 +11,7 @@ TOP = {
     "contractor": "version of this language: 1",
     "name": "what is built: lower-case letters, digits and . _ + -",
     "summary": "one line for people",
-    "parameters": "what `-p NAME=VALUE` can set; variables of every shell step",
+    "parameters": "what `-p NAME=VALUE` can set; variables of every shell step (not those for the matrix)",
     "matrix": "one build for each combination of these values; ${LIST} stands for the items of a list parameter",
     "source": "what the workspace holds first",
     "limits": "what a step or the build may use",

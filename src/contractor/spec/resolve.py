@@ -32,12 +32,15 @@ class Resolved(Value, frozen=True):
 def resolve_steps(spec: BuildSpec, values: Mapping[str, str]) -> Resolved:
     """The steps of one combination; values are its parameters' and matrix values (Combination.values).
 
-    A shell or custom step's env is: parameters, under the build's env, under the step's. In a pipeline it is: the
+    A shell or custom step's env is: parameters (but not what gives the matrix its values: each build has one of them,
+    and must not run again because there are others), under the build's env, under the step's. In a pipeline it is: the
     build's env, under the pipeline's parameters, under the env of the step that uses it, under the step's own.
     A pipeline knows its own parameters and the matrix, nothing else. Raises SpecError, at the steps' places.
     """
     problems = Problems(spec.file)
     build = _Scope(values, spec.parameters)
+    for name in matrix_parameters(spec):
+        del build.parameters[name]
     work = _Resolver(spec, build, problems)
     work.walk(spec.steps, build)
     diagnostics = build.texts(spec.diagnostics)
@@ -47,6 +50,11 @@ def resolve_steps(spec: BuildSpec, values: Mapping[str, str]) -> Resolved:
     problems.add_fault(None, _epoch_fault(spec, values))
     problems.check()
     return Resolved(tuple(work.steps), tuple(work.skipped), diagnostics)
+
+
+def matrix_parameters(spec: BuildSpec) -> frozenset[str]:
+    """The parameters that give the matrix its values."""
+    return frozenset(name for values in spec.matrix.values() for text in values for name in references.names(text))
 
 
 def epoch_of(spec: BuildSpec, values: Mapping[str, str]) -> int | None:

@@ -67,7 +67,8 @@ def account(rules: Rules, choice: Choice) -> Account:
     rows = [_row(build, ledger, rules, present) for build in order]
     if ledger.names[""]:
         size = ledger.size("")
-        rows.append(Row("", "", 0.0, size, ledger.alone(""), (NO_BUILD,)))
+        locks = [path for path, digests in survey.locked.items() if digests & ledger.names[""]]
+        rows.append(Row("", "", 0.0, size, ledger.alone(""), (NO_BUILD, *(f"locked by {path}" for path in locks))))
     return Account(tuple(rows), _kinds(kept, builds), _held(rules, kept))
 
 
@@ -204,7 +205,7 @@ def _lost(key: str, present: Present, *, base: bool) -> list[str]:
 
 
 def _kinds(kept: Iterable[Thing], builds: Iterable[Build]) -> dict[str, Kind]:
-    found: dict[str, Kind] = dict.fromkeys(("layers", "states", "blobs"), Kind(0, 0))
+    found: dict[str, Kind] = dict.fromkeys(("layers", "states", "blobs", "captured"), Kind(0, 0))
     for thing in kept:
         before = found[thing.kind]
         found[thing.kind] = Kind(before.count + 1, before.size + thing.size)
@@ -222,7 +223,8 @@ def _held(rules: Rules, kept: Iterable[Thing]) -> dict[str, int]:
     pinned = frozenset().union(*(own_names(build) for build in builds if build.pin is not None))
     left = list(kept)
     found = {}
-    for who, names in (("pinned", pinned), ("running", rules.survey.live)):
+    locked = frozenset[str]().union(*rules.survey.locked.values())
+    for who, names in (("pinned", pinned), ("locked", locked), ("running", rules.survey.live)):
         named = _named(names, rules.graph)
         found[who] = sum(thing.size for thing in left if thing.name in named)
         left = [thing for thing in left if thing.name not in named]

@@ -18,7 +18,7 @@ from contractor.store.pins import pin_of
 from contractor.store.remove import usage
 
 T = TypeVar("T")
-_PARTS = frozenset({"--until", "--only", "--shell", "--shell-after"})  # with these a build is not all of its plan
+_PARTS = frozenset({"--until", "--only", "--shell", "--shell-after", "--retry"})  # a build with these is no whole one
 
 
 class _Action(msgspec.Struct):

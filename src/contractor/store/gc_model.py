@@ -1,7 +1,7 @@
 """What gc works with: what is in a store, and who needs what. Values and functions of them; nothing is read here.
 
     Survey   all of a store: its builds, its results, and the things on the disk
-    Thing    what is filed under a name: a state, a layer, a blob
+    Thing    what is filed under a name: a state, a layer, a blob, a body that was fetched
     Node     a result, or the workspace that a step left when it did not succeed: what holds things
 
 A passing node is of use to one build only: such a workspace, and what was made after a shell had changed something.
@@ -26,7 +26,7 @@ DAY = 86400.0
 
 
 class Thing(Value, frozen=True):
-    """A state, a layer or a blob. path: below the store's root; name: the key or digest that it is filed under."""
+    """A state, a layer, a blob, or what was fetched. path: below the store's root; name: what it is filed under."""
 
     path: str
     name: str
@@ -86,7 +86,8 @@ class Build(Value, frozen=True):
 class Survey(Value, frozen=True):
     """What is in a store. live: keys and digests that running builds have in use, or may look up.
 
-    since: what is younger may be about to get its name; seconds since the epoch, as `now`.
+    since: what is younger may be about to get its name; seconds since the epoch, as `now`. locked: digests that locks
+    name, by the path of the lock.
     """
 
     now: float
@@ -96,11 +97,13 @@ class Survey(Value, frozen=True):
     states: tuple[Thing, ...] = ()
     layers: tuple[Thing, ...] = ()
     blobs: tuple[Thing, ...] = ()
+    captured: tuple[Thing, ...] = ()
+    locked: dict[str, frozenset[str]] = {}
     live: frozenset[str] = frozenset()
 
     @property
     def things(self) -> tuple[Thing, ...]:
-        return (*self.states, *self.layers, *self.blobs)
+        return (*self.states, *self.layers, *self.blobs, *self.captured)
 
 
 class Node(Value, frozen=True):
@@ -122,9 +125,10 @@ def needs(result: Result) -> tuple[str, ...]:
 
 
 def digests(result: Result) -> frozenset[str]:
-    """Every digest that a result names: its artifact, its source, its download. A blob of that name stays with it."""
+    """Every digest that a result names: its artifact, its source, what it fetched. What has that name stays with it."""
     own = {result.artifact.digest} if result.artifact is not None else set()
-    return frozenset(own | {fetch.sha256 for fetch in result.fetches if fetch.sha256} | digests_in(result.inputs))
+    fetched = {fetch.sha256 for fetch in result.fetches if fetch.sha256}
+    return frozenset(own | fetched | {*result.blobs} | digests_in(result.inputs))
 
 
 def digests_in(value: Any) -> set[str]:

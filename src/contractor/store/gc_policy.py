@@ -8,6 +8,7 @@
     records and logs        stay, unless --records-days is given; with a record goes what its failed steps left
     pinned builds           stay with all that they need, whatever the other rules say
     what runs               stays with all that it needs
+    what a lock names       stays as long as the lock that was written with this store is there (lock_roots.py)
     what nothing names      goes after an hour, or when the builds have ended that ran when it was made: until then it
                             may be about to get its name
 
@@ -108,9 +109,9 @@ class Rules:
         return stays or days is None or build.ended >= self.survey.now - days * DAY
 
     def held(self) -> frozenset[str]:
-        """The names that stay whatever the limits: what pinned builds and running ones need."""
+        """The names that stay whatever the limits: what pinned builds, running ones and locks need."""
         pinned = [own_names(build) for build in self.survey.builds.values() if build.pin is not None]
-        return self.survey.live.union(*pinned)
+        return self.survey.live.union(*pinned, *self.survey.locked.values())
 
     def keeps(self, node: Node) -> bool:
         """Whether a node stays for its own sake; what others need stays as well."""

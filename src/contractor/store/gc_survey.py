@@ -14,6 +14,7 @@ from contractor.store.gc_builds import Builds, decoded
 from contractor.store.gc_model import Survey, Thing
 from contractor.store.gc_policy import YOUNG
 from contractor.store.layout import Store
+from contractor.store.lock_roots import roots
 from contractor.store.pins import pin_of
 from contractor.store.results import Results
 
@@ -45,7 +46,9 @@ def survey(store: Store, builds: Builds, sizes: Mapping[str, int], workspaces: M
         results=found,
         states=tuple(_files(store, "states")),
         layers=tuple(_layers(store, sizes)),
-        blobs=tuple(_blobs(store)),
+        blobs=tuple(_parted(store, "blobs/sha256")),
+        captured=tuple(_parted(store, "captured")),
+        locked={root.path: root.digests for root in roots(store) if root.here},
         live=builds.in_use(),
     )
 
@@ -75,9 +78,14 @@ def leftovers(store: Store, builds: Builds) -> Iterator[Leftover]:
         for name in _names(store, folder):
             if name.startswith(begins) and (name.startswith(".gc-") or _mtime(store, folder, name) < cutoff):
                 yield Leftover(folder, name, "was not finished")
-    for name in _names(store, "sources"):
-        if _mtime(store, "sources", name) < cutoff and not _has_source(store, name):
-            yield Leftover("sources", name, "its archive is gone")
+    for folder, known in (("sources", _source_archive), ("git", _git_archive)):
+        for name in _names(store, folder):
+            young = name.startswith(".") or _mtime(store, folder, name) >= cutoff
+            if not young and not _has_archive(store, known(store, name)):
+                yield Leftover(folder, name, "its archive is gone")
+    for root in roots(store):
+        if not root.here:
+            yield Leftover("locked", root.name, f"{root.path or 'its lock'} is gone")
 
 
 def _cutoff(builds: Builds) -> float:
@@ -100,6 +108,9 @@ def _temporary(store: Store) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "blobs", (".",)
     yield "blobs/tmp", ("",)
     yield "blobs/damaged", ("",)
+    yield "captured/tmp", ("",)
+    yield "git", (".",)
+    yield "locked", (".",)
     yield "states", (".",)
     yield f"results/unsynced/{boot_id()}", (".",)
     yield "locks", ("tools.json.",)
@@ -109,9 +120,20 @@ def _temporary(store: Store) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield f"builds/{build}", ("record.json.", "plan.json.", "pinned.")
 
 
-def _has_source(store: Store, name: str) -> bool:
+def _source_archive(store: Store, name: str) -> str:
     known = decoded(store.path("sources", name), dict[str, str])
-    digest = known.get("digest", "") if known else ""
+    return known.get("digest", "") if known else ""
+
+
+def _git_archive(store: Store, name: str) -> str:
+    try:
+        with open(store.path("git", name), encoding="ascii") as file:
+            return file.read(65).strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _has_archive(store: Store, digest: str) -> bool:
     return is_digest(digest) and os.path.exists(store.path("blobs", "sha256", digest[:2], f"{digest}.zst"))
 
 
@@ -128,9 +150,10 @@ def _layers(store: Store, sizes: Mapping[str, int]) -> Iterator[Thing]:
                 yield Thing(path, name, sizes.get(path, 0), _mtime(store, path))
 
 
-def _blobs(store: Store) -> Iterator[Thing]:
-    for part in _names(store, "blobs/sha256"):
-        yield from _files(store, f"blobs/sha256/{part}")
+def _parted(store: Store, folder: str) -> Iterator[Thing]:
+    """The files in a folder's folders, which have two digits of their names."""
+    for part in _names(store, folder):
+        yield from _files(store, f"{folder}/{part}")
 
 
 def _files(store: Store, folder: str) -> Iterator[Thing]:

@@ -3,11 +3,13 @@
     VERSION                       the number of this layout
     blobs/sha256/ab/...           sources, downloads, artifacts: content by digest (cas.py)
     captured/ab/...               what networked steps fetched, by digest (captured.py)
+    git/<commit>                  the digest of a commit's archive, which is a blob
     layers/<ids>/<key>/           a layer of a system tree, with files of many owners; <ids>: whose ids those are
     states/<key>                  the workspace after an action (states.py)
     results/<key>.json            finished actions (results.py); unsynced/<boot>/ is of this boot only
     builds/<id>/                  record.json, log, events.jsonl (records.py)
     work/<id>/                    a running build's place, with `lock` (held) and `uses` (keys that gc must leave)
+    locked/<id>.json              which locks were written with this store, and what they name (lock_roots.py)
     trash/                        being removed
     collected.jsonl               what was removed, when and by which rule (collected.py)
     locks/                        gc, one for each base that is being made, and those of turns.py

@@ -144,7 +144,7 @@ class Records:
 
     def ids(self) -> list[str]:
         """All builds, newest first."""
-        return sorted(os.listdir(self._store.path("builds")), reverse=True)
+        return sorted(os.listdir(self._store.path("builds")), key=lambda build: (build[:15], build[-4:]), reverse=True)
 
     def all(self) -> Iterator[Record]:
         """All readable records, newest first."""

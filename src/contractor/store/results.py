@@ -35,10 +35,12 @@ class Result(Value, frozen=True):
     inputs: dict[str, Any]
     layer: bool = False
     state: bool = False
+    below: dict[str, str] = {}  # which builds made what it stands on: workspace, tree, artifact
     before: str = ""  # the state that this one's delta is on top of
     artifact: ArtifactInfo | None = None
     fetches: tuple[Fetch, ...] = ()
     packages: tuple[str, ...] = ()  # name=version, sorted: what the tree has after an apt or debootstrap action
+    blobs: tuple[str, ...] = ()  # digests of blobs that nothing else here names
 
 
 class Results:

@@ -6,7 +6,7 @@ Maintainer scripts of packages run here: sandboxed like any step, with no networ
 from __future__ import annotations
 
 from contractor.build.context import Made, StepContext
-from contractor.build.mirror import explain_mirror_trouble
+from contractor.build.mirror import explain_mirror_trouble, held_files, require_held
 from contractor.core.errors import Rejected
 from contractor.plan.environment import PROXY
 from contractor.sandbox.hosttree import kernel_mounts
@@ -16,12 +16,20 @@ from contractor.spec.model import Apt
 
 _SCRIPT = "/run/contractor/step"
 # policy-rc.d: no daemon is started in a tree. What apt and ldconfig leave differs from run to run and is of no use.
+# apt.conf is there under a lock: see replay.py.
 _INSTALL = b"""set -eu
 trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 options="-q -y -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -o Acquire::Languages=none -o Acquire::GzipIndexes=true"
 options="$options -o APT::Install-Recommends=$RECOMMENDS -o Dpkg::Options::=--force-confnew"
+if [ -e /run/contractor/apt.conf ]; then
+  for name in sources.list preferences; do
+    cat /etc/apt/$name /run/contractor/$name > /run/contractor/all-$name 2>/dev/null || true
+  done
+  options="$options -c /run/contractor/apt.conf -o Dir::Etc::SourceList=/run/contractor/all-sources.list"
+  options="$options -o Dir::Etc::Preferences=/run/contractor/all-preferences"
+fi
 if [ "$FAKE_OWNERS" = true ]; then options="$options -o APT::Sandbox::User=root"; fi
 if [ "$UPDATE" = true ]; then apt-get $options update; fi
 apt-get $options install -- "$@"
@@ -43,6 +51,7 @@ def run(context: StepContext) -> Made:
             Mount("bind", "/", TREE),
             *kernel_mounts(context.limits.memory),
             Mount("file", _SCRIPT, data=_INSTALL, mode=0o444),
+            *held_files(context),
         ),
         env=_environment(action, context),
         limits=context.limits,
@@ -53,6 +62,7 @@ def run(context: StepContext) -> Made:
     with explain_mirror_trouble(context):
         exit_ = context.run(spec)
     packages = tuple(context.place.call("packages", {"workspace": False}))
+    require_held(context, packages)
     context.place.commit_layer(upper, context.action.key)
     return Made(exit=exit_, packages=packages)
 

@@ -19,6 +19,10 @@ def run(context: StepContext) -> Made:
     action = context.action.step.action
     assert isinstance(action, CreateArtifact)
     paths = None if action.files == ("**",) else _selected(context, action)
+    if context.secrets.values:
+        from contractor.build.leaks import require_none_packed
+
+        require_none_packed(context.place, context.secrets.values, paths, action.name)
     temporary = context.store.path("blobs", f".artifact-{os.urandom(8).hex()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

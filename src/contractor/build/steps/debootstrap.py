@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 
+import msgspec
+
 from contractor.build.context import Made, StepContext
-from contractor.build.mirror import explain_mirror_trouble
+from contractor.build.mirror import explain_mirror_trouble, held_files, require_held
 from contractor.core.errors import Unavailable
 from contractor.plan.environment import PROXY
 from contractor.plan.planner import DEFAULT_MIRROR
@@ -18,6 +20,12 @@ from contractor.sandbox.spec import ROOT_ID
 from contractor.spec.model import Debootstrap
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+# What apt is told under a lock (replay.py) is in the tree while it is made, and not in the one that comes out of it.
+_HOLD = """cd "$1/etc/apt" &&
+cp /run/contractor/apt.conf apt.conf.d/01contractor &&
+cp /run/contractor/sources.list sources.list.d/contractor.list &&
+cp /run/contractor/preferences preferences.d/contractor"""
+_RELEASE = 'cd "$1/etc/apt" && rm apt.conf.d/01contractor sources.list.d/contractor.list preferences.d/contractor'
 
 
 def run(context: StepContext) -> Made:
@@ -35,14 +43,18 @@ def run(context: StepContext) -> Made:
         "SOURCE_DATE_EPOCH": str(context.plan.epoch),
         **PROXY,
     }
-    spec = context.host_spec(_argv(action, context), environment, user=ROOT_ID, trusted=True)
+    files = held_files(context)
+    spec = context.host_spec(_argv(action, context, held=bool(files)), environment, user=ROOT_ID, trusted=True)
+    spec = msgspec.structs.replace(spec, mounts=(*spec.mounts, *files))
     with explain_mirror_trouble(context):
         exit_ = context.run(spec)
     context.place.call("own-workspace")
-    return Made(exit=exit_, packages=tuple(context.place.call("packages", {"workspace": True})))
+    packages = tuple(context.place.call("packages", {"workspace": True}))
+    require_held(context, packages)
+    return Made(exit=exit_, packages=packages)
 
 
-def _argv(action: Debootstrap, context: StepContext) -> list[str]:
+def _argv(action: Debootstrap, context: StepContext, *, held: bool) -> list[str]:
     argv = [
         "/usr/bin/mmdebstrap",
         "--mode=root",
@@ -52,6 +64,7 @@ def _argv(action: Debootstrap, context: StepContext) -> list[str]:
         f"--keyring={KEYRING}",
         "--skip=check/empty",
         '--aptopt=Acquire::Retries "3"',
+        *([f"--setup-hook={_HOLD}", f"--customize-hook={_RELEASE}"] if held else []),
     ]
     if action.include:
         argv.append(f"--include={','.join(action.include)}")

@@ -14,7 +14,7 @@ def run(context: StepContext) -> Made:
     action = context.action.step.action
     assert isinstance(action, Source)
     if action.git:
-        return Made(exit=clone_into_workspace(context, action, context.action.inputs["source"]))
+        return clone_into_workspace(context, action, context.action.inputs["source"])
     limits = context.limits
     args = {"to": action.to, "max_bytes": limits.disk, "max_files": limits.files, "own": not action.url}
     if action.url:

@@ -13,6 +13,7 @@ import msgspec
 from contractor.cli import config
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk
+from contractor.cli.proving import hand_out
 from contractor.cli.text import human_size, sanitize, table
 from contractor.core.digest import chunks, is_digest
 from contractor.core.errors import Broken, Rejected
@@ -38,6 +39,7 @@ def parser() -> Parser:
     getting = kinds.add_parser("get", help="copy them out", description="Copy artifacts out, with a SHA256SUMS.")
     getting.add_argument("build", help="an id, its beginning, a name, or last")
     getting.add_argument("name", nargs="?", help="this artifact only")
+    getting.add_argument("--diagnostics", action="store_true", help="what it kept when it failed, unpacked, instead")
     getting.add_argument("-o", "--output", metavar="DIR", required=True, help="the folder that receives them")
     checking = kinds.add_parser(
         "verify", help="check them", description="Read artifacts again and compare them to their digest."
@@ -56,6 +58,8 @@ def run(argv: list[str]) -> int:
     records = Records(store)
     if args.do == "list":
         return _list(store, [records.read(records.find(args.build))] if args.build else records.all(), args.json)
+    if args.do == "get" and args.diagnostics:
+        return _get_diagnostics(records, records.find(args.build), args.name, args.output)
     if args.do == "get":
         return _get(store, records.read(records.find(args.build)), args.name, args.output)
     return _verify(store, args.what, args.json)
@@ -109,8 +113,18 @@ def _get(store: Store, record: Record, name: str | None, output: str) -> int:
         record = msgspec.structs.replace(record, artifacts=(_named(record, name),))
     if not record.artifacts:
         raise Rejected(f"the build {record.id} has no artifact", hint=f"`contractor show {record.id}` tells why")
-    export([record], store, output, many=False)
+    copies = export([record], store, output, many=False)
     put(f"{output.rstrip('/') or '/'}/{exported_name(item)}" for item in record.artifacts)
+    hand_out(store, config.load(), record.id, copies)
+    return 0
+
+
+def _get_diagnostics(records: Records, build: str, name: str | None, output: str) -> int:
+    from contractor.cli.diagnostics import unpack_kept
+
+    if name is not None:
+        raise Rejected(f"--diagnostics gets all that was kept: there is no choosing {name}", hint="leave out the name")
+    talk(f"{count(unpack_kept(records, build, output), 'file')} in {output}")
     return 0
 
 

@@ -100,6 +100,7 @@ def holding(report: Report) -> str:
     """What no limit can free, and how to: "pinned builds 8.0 GB (`contractor pin`), records and logs 3 MB"."""
     words = {
         "pinned": "pinned builds need {} (`contractor pin` lists them)",
+        "locked": "locks need {} (`contractor gc --explain` names them)",
         "running": "running builds use {}",
         "workspaces": "workspaces kept on request have {} (`contractor clean --kept`)",
         "records": "records and logs have {} (--records-days)",

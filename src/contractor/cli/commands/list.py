@@ -69,7 +69,7 @@ def _row(record: Record, store: Store) -> tuple[str, ...]:
     return (
         sanitize(record.id),
         sanitize(record.name) + "".join(f" {key}={sanitize(value)}" for key, value in record.matrix.items()),
-        state,
+        state + (", tainted" if record.tainted else ""),
         when(record.started),
         took,
         str(len(record.artifacts)),

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from contractor.build.finding import Finder
 from contractor.build.history import earlier_builds
 from contractor.build.prepare import make_plans
 from contractor.cli import config
@@ -22,7 +23,7 @@ from contractor.plan.reasons import Decision, decide
 from contractor.sandbox.local import LocalSandbox, choose
 from contractor.sandbox.spec import Tier
 from contractor.spec.actions import ACTIONS
-from contractor.spec.model import base_of
+from contractor.spec.model import Apt, Debootstrap, Source, base_of
 from contractor.store.layout import Store
 from contractor.store.records import Records
 from contractor.store.results import Results
@@ -55,6 +56,7 @@ class Shown(msgspec.Struct, frozen=True):
 def parser() -> Parser:
     made = Parser("plan", "Show what a build would run, where, with which network, and why. Runs nothing.")
     add_request(made)
+    made.add_argument("-o", "--output", metavar="DIR", help="as `build -o DIR`, which is no part of a source")
     made.add_argument("--json", action="store_true", help="the plans and the decisions as JSON")
     return made
 
@@ -64,7 +66,8 @@ def run(argv: list[str]) -> int:
     settings = config.load()
     store = open_store(args, settings)
     sandbox = choose(one_id=args.one_id)
-    plans = make_plans(request_of(args, settings), store, sandbox)
+    leave = (os.path.abspath(args.output),) if args.output else ()
+    plans = make_plans(request_of(args, settings)._replace(leave=leave), store, sandbox)
     shown = [examine(plan, store, sandbox) for plan in plans]
     if args.json:
         tier = {"name": sandbox.tier.name, "degraded": sandbox.tier.degraded, "summary": sandbox.tier.summary}
@@ -80,9 +83,9 @@ def run(argv: list[str]) -> int:
 def examine(plan: Plan, store: Store, sandbox: LocalSandbox) -> Shown:
     """What is decided about a plan, and about the bases that it must have built first."""
     results = Results(store, sandbox.ids)
-    made_by = {}
+    made_by, finder = {}, Finder(results)
     for action in plan.actions:
-        found = results.find(action.key)
+        found = finder.find(action)
         if found is not None:
             made_by[action.key] = found.build
     complete = len(made_by) == len({action.key for action in plan.actions})
@@ -114,6 +117,7 @@ def heading(plan: Plan, tier: Tier) -> list[str]:
         ("limits", limits_text(plan.limits)),
         ("isolation", f"{tier.name}: {tier.summary}"),
     ]
+    rows += [("lock", f"{plan.lock}{', which does not cover all of it' if plan.unlocked else ''}")] if plan.lock else []
     return [sanitize(plan.name), *("  " + line for line in table([(name, sanitize(text)) for name, text in rows]))]
 
 
@@ -135,7 +139,7 @@ def steps(shown: Shown, indent: str = "") -> list[str]:
             str(number),
             clip(_titled(action), _NAME),
             _PLACES.get(ACTIONS[action.kind].place, "contractor"),
-            sanitize(", ".join(action.hosts)) or "none",
+            sanitize(_network(shown.plan, action)),
             action.key[:_KEY],
             "will run" if decision.runs else "cached",
             roughly(seconds) if seconds is not None else "",
@@ -147,7 +151,26 @@ def steps(shown: Shown, indent: str = "") -> list[str]:
     lines += [f"{indent}  {line}" for line in table(rows, right=(0, 6) if total else (0,))]
     lines += [f"{indent}  {total}"] if total else []
     lines += [f"{indent}  left out: {sanitize(name)}: {sanitize(why)}" for name, why in shown.plan.skipped]
+    lines += [f"{indent}  not locked: {sanitize(text)}" for text in shown.plan.unlocked]
     return lines
+
+
+def _network(plan: Plan, action: Action) -> str:
+    """Whom the step asks, and whether a lock knows the answers."""
+    if action.key in plan.replays:
+        return "from the lock"
+    hosts = ", ".join(action.hosts)
+    mark = is_locked(plan, action)
+    if mark is None or not hosts:
+        return hosts or "none"
+    return f"{hosts} ({'locked' if mark else 'not locked'})"
+
+
+def is_locked(plan: Plan, action: Action) -> bool | None:
+    """Whether the lock covers an action; None without a lock, and for one that none is about."""
+    given = action.step.action
+    about = isinstance(given, Apt | Debootstrap) or (isinstance(given, Source) and bool(given.git))
+    return action.key in plan.locked if plan.lock and about else None
 
 
 def _titled(action: Action) -> str:
@@ -166,6 +189,7 @@ def as_json(shown: Shown) -> dict[str, Any]:
             "action": action.kind,
             "place": ACTIONS[action.kind].place,
             "network": list(action.hosts),
+            "locked": is_locked(plan, action),
             "key": action.key,
             "runs": decision.runs,
             "reason": decision.reason,
@@ -177,6 +201,8 @@ def as_json(shown: Shown) -> dict[str, Any]:
     return {
         "name": plan.name,
         "digest": plan.digest,
+        "lock": plan.lock or None,
+        "not_locked": list(plan.unlocked),
         "matrix": plan.matrix,
         "steps": actions,
         "skipped": [{"name": name, "reason": why} for name, why in plan.skipped],

@@ -19,6 +19,7 @@ from contractor.cli.console import Console
 from contractor.cli.log_parts import Part, log_path, pieces
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put_json
+from contractor.cli.proving import witness_of
 from contractor.cli.retry_console import RetryConsole
 from contractor.cli.retry_output import Difference, first_difference
 from contractor.cli.retry_words import meant
@@ -76,7 +77,9 @@ def run(argv: list[str]) -> int:
         console.tick(time.time())
 
     folder = os.path.dirname(retry.record.spec)
-    options = Options(folder=folder, secrets=secrets, upstream_proxy=settings.proxy, tick=tick)
+    options = Options(
+        folder=folder, secrets=secrets, upstream_proxy=settings.proxy, tick=tick, witness=witness_of(store, settings)
+    )
     shown = _Shown(screen, store, retry, times)
     sandbox = choose(one_id=args.one_id)
     with ExitStack() as stack:
@@ -144,7 +147,7 @@ class _Shown:
             pass
         elif self._reference is None:
             self._reference = part
-        else:
+        elif attempt.outcome != Outcome.ABORTED:
             found = first_difference(pieces(self._reference), pieces(part))
         self.rows.append((attempt, found))
         self._screen.attempt(attempt, "; ".join(filter(None, (_files_text(different), _output_text(found)))))

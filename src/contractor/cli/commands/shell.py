@@ -11,6 +11,7 @@ from contractor.build.revisit import Moment, Scene, converse, run_command
 from contractor.build.shell import has_command
 from contractor.cli import config
 from contractor.cli.options import Parser, open_store
+from contractor.cli.proving import witness_of
 from contractor.cli.secrets import read_secrets
 from contractor.cli.steering import opener, require_terminal
 from contractor.cli.stop import Stop
@@ -19,9 +20,11 @@ from contractor.core.errors import Rejected
 from contractor.core.events import AnyEvent, Notice, ShellFinished, ShellStarted
 from contractor.plan.find import find_step
 from contractor.plan.model import Plan
+from contractor.proof.witness import Witness
 from contractor.sandbox.local import choose
 from contractor.store.progress import so_far
 from contractor.store.records import Record, Records
+from contractor.store.results import Results
 
 _RAN = ("succeeded", "cached")
 
@@ -62,8 +65,12 @@ def run(argv: list[str]) -> int:
     folder = os.path.dirname(record.spec)
     options = Options(folder=folder, secrets=secrets, upstream_proxy=settings.proxy, tick=stop.check)
     sandbox = choose(one_id=args.one_id)
-    teller = _Teller(settings, plan)
+    _require_before(record, plan, index, Results(store, sandbox.ids))
+    witness = witness_of(store, settings)
+    teller = _Teller(settings, plan, witness)
     if command is not None:
+        body = {"build": record.id, "step": index, "why": "a command", "program": command[0]}
+        witness.journal.append("shell-entered", body)
         return run_command(scene, store, sandbox, options, (command, _write, teller))
     return converse(scene, store, sandbox, options, (opener(settings)(), teller))
 
@@ -89,16 +96,15 @@ def _scene(record: Record, plan: Plan, index: int, moment: Moment | None) -> Sce
         )
     if moment is None:
         moment = "left" if step.left else "before"
-    _require_before(record, plan, index)
     return Scene(record.id, plan, index, moment, step.left if moment == "left" else "")
 
 
-def _require_before(record: Record, plan: Plan, index: int) -> None:
-    """Rejected when what the step stands on was never made."""
+def _require_before(record: Record, plan: Plan, index: int, results: Results) -> None:
+    """Rejected when what the step stands on was never made: neither in this build, nor in another one."""
     action = plan.actions[index]
     needed = {action.before, *action.layers}
     for number, (step, made) in enumerate(zip(record.steps, plan.actions, strict=False), 1):
-        if made.key in needed and number <= index and step.outcome not in _RAN:
+        if made.key in needed and step.outcome not in _RAN and results.find(made.key) is None:
             raise Rejected(
                 f"step {index + 1} of {record.id} cannot be entered: "
                 f"step {number}, {made.step.name}, which it stands on, has not succeeded ({step.outcome})",
@@ -129,15 +135,17 @@ def _write(data: bytes) -> None:
 class _Teller:
     """What is said before and after the shell, on standard error."""
 
-    def __init__(self, settings: config.Settings, plan: Plan) -> None:
+    def __init__(self, settings: config.Settings, plan: Plan, witness: Witness) -> None:
         from contractor.cli.console_state import Paper
 
         self._paper = Paper(sys.stderr, settings.colour)
         self._plan = plan
+        self._witness = witness
 
     def __call__(self, event: AnyEvent) -> None:
         from contractor.cli.console_shell import entered, left
 
+        self._witness.event(event)
         lines: list[str] = []
         if isinstance(event, ShellStarted):
             lines = entered(self._paper, self._plan.actions[event.step].step.name, event, _columns())

@@ -9,9 +9,11 @@ import msgspec
 
 from contractor.cli import config
 from contractor.cli.commands.list import DIED, state_of
+from contractor.cli.diagnostics import command, kept
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import limits_text, put, put_json, when
 from contractor.cli.text import clean_lines, duration, human_size, sanitize, table
+from contractor.core.fetch import FROM_STORE
 from contractor.core.words import count
 from contractor.spec.model import Limits
 from contractor.store.layout import Store
@@ -37,7 +39,7 @@ def run(argv: list[str]) -> int:
         return 0
     record = so_far(records, record)
     put(_head(record, store))
-    put(_steps(record))
+    put(_steps(record, store))
     put(_artifacts(record))
     for title, values in (("inputs", record.inputs), ("tools", record.tools), ("host", record.host)):
         put(_values(title, values))
@@ -63,6 +65,12 @@ def _head(record: Record, store: Store) -> list[str]:
     rows += [(f"base {name}", f"made by {build}") for name, build in record.bases.items()]
     if record.parent:
         rows.append(("base of", record.parent))
+    if record.asked:
+        rows.append(("asked", " ".join(record.asked)))
+    if record.tainted:
+        rows.append(("tainted", f"{record.tainted}; do not publish what it made"))
+    if found := kept(Records(store), record.id):
+        rows.append(("diagnostics", f"{human_size(found[1])}: {command(record.id)}"))
     if record.kept:
         gone = "" if os.path.isdir(record.kept) else " (gone)"
         rows.append(("workspace", f"{record.kept}{gone}"))
@@ -73,13 +81,17 @@ def _head(record: Record, store: Store) -> list[str]:
     return [sanitize(record.id), *("  " + line for line in table([(name, sanitize(text)) for name, text in rows]))]
 
 
-def _steps(record: Record) -> list[str]:
+def _steps(record: Record, store: Store) -> list[str]:
     heading = ("", "step", "action", "outcome", "took", "cpu", "memory", "fetched", "log")
     rows = [heading, *(_step(number, step) for number, step in enumerate(record.steps, 1))]
     lines = ["", "steps", *("  " + line for line in table(rows, right=(0, 4, 5, 6)))]
     for number, step in enumerate(record.steps, 1):
         if step.message:
             lines.append(f"  step {number}: {sanitize(step.message)}")
+        if step.left and os.path.exists(store.state(step.left)):
+            lines.append(f"  its workspace is kept as it left it: contractor shell {record.id} --step {number}")
+        elif step.left:
+            lines.append("  its workspace was kept for a while, and has been collected")
     return lines
 
 
@@ -88,11 +100,14 @@ def _step(number: int, step: StepRecord) -> tuple[str, ...]:
     size = sum(fetch.size for fetch in step.fetches)
     refused = sum(fetch.verdict == "refused" for fetch in step.fetches)
     fetched = f"{count(len(step.fetches), 'request')}, {human_size(size)}" if step.fetches else ""
+    stored = sum(fetch.reason == FROM_STORE for fetch in step.fetches)
+    if stored:
+        fetched += ", all from the store" if stored == len(step.fetches) else f", {stored} from the store"
     return (
         str(number),
         sanitize(step.name),
         step.action,
-        step.outcome + (f" ({step.exit_code})" if step.exit_code else ""),
+        step.outcome + (f" ({step.exit_code})" if step.exit_code else "") + (", tainted" if step.tainted else ""),
         duration(step.seconds) if ran and step.outcome != RUNNING else "",
         duration(step.cpu_seconds) if step.cpu_seconds else "",
         human_size(step.max_rss) if step.max_rss else "",
@@ -122,4 +137,5 @@ def _error(record: Record) -> list[str]:
         return []
     lines = ["", *clean_lines(f"error: {record.message}")]
     lines += ["  " + line for detail in record.details for line in clean_lines(detail)]
-    return [*lines, *(clean_lines(f"hint: {record.hint}") if record.hint else [])]
+    hints = [line for hint in record.hint.splitlines() for line in clean_lines(hint)]
+    return [*lines, *(f"{'hint:' if number == 0 else '     '} {line}" for number, line in enumerate(hints))]

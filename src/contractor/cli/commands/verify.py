@@ -14,6 +14,7 @@ from contractor.cli import config
 from contractor.cli.console import make_console
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json
+from contractor.cli.proving import witness_of
 from contractor.cli.secrets import read_secrets
 from contractor.cli.stop import Stop
 from contractor.cli.text import sanitize
@@ -65,7 +66,7 @@ def run(argv: list[str]) -> int:
         console.tick(time.time())
 
     folder = os.path.dirname(Records(store).read(build).spec)
-    options = Options(folder=folder, secrets=read_secrets(args.secret), tick=tick)
+    options = Options(folder=folder, secrets=read_secrets(args.secret), tick=tick, witness=witness_of(store, settings))
     try:
         verdict = verify(build, store, sandbox, options, emit=console, vary=_variations(args.vary))
     finally:
