@@ -24,7 +24,7 @@ _POPEN: Popen = partial(subprocess.Popen, start_new_session=True)
 
 
 class Person:
-    """Use as a context manager: the program is killed at the end, if it still runs."""
+    """Use as a context manager: the window is closed at the end, and the program killed if that does not end it."""
 
     def __init__(
         self, argv: Sequence[str], *, popen: Popen = _POPEN, size: tuple[int, int] = (100, 40), **more: Any
@@ -48,10 +48,12 @@ class Person:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
         self.hang_up()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def type(self, text: str | bytes) -> None:
         """Press keys; reads what comes meanwhile, as a terminal does."""

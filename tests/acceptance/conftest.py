@@ -29,7 +29,11 @@ _STEPS = (
     "steps_then",
     "steps_secrets",
     "steps_examples",
+    "steps_jobs",
+    "steps_iuk",
     "steps_debug_retry",
+    "steps_shell",
+    "steps_lock",
 )
 _BASE = "contractor: 1\nname: base\nsteps:\n  - create-systree: {base: debian-12}\n"
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 1 << 14, 1 << 18

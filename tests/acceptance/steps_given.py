@@ -81,7 +81,7 @@ def _store_by_link(world: World) -> None:
 
 
 def copy_example(world: World, name: str) -> None:
-    shutil.copytree(EXAMPLES / name, world.project, dirs_exist_ok=True)
+    shutil.copytree(EXAMPLES / name, world.project, symlinks=True, dirs_exist_ok=True)
     world.account.own(world.project)
 
 

@@ -1,4 +1,4 @@
-"""Commands that the documents show exist: their subcommand, and every option."""
+"""Documents are right: the commands that they show exist, with every option; and some documents are run."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import re
 import shlex
 from pathlib import Path
 
+import documents
 import pytest
+from accounts import Account
+from world import World
 
 from contractor.cli.main import COMMANDS
 
 _ROOT = Path(__file__).parents[2]
-_DOCUMENTS = [path for path in (_ROOT / "README.md", _ROOT / "docs" / "tutorial.md") if path.exists()]
+_DOCUMENTS = [_ROOT / "README.md", _ROOT / "docs" / "tutorial.md", *sorted((_ROOT / "docs" / "how-to").glob("*.md"))]
+_RUN = [_ROOT / "docs" / "how-to" / "debug.md"]
 _BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
@@ -24,7 +28,9 @@ def shown_commands(text: str) -> list[list[str]]:
         for line in block.replace("\\\n", " ").splitlines():
             if line.lstrip().startswith("$ contractor"):
                 words = shlex.split(line.lstrip().removeprefix("$ contractor"), comments=True)
-                end = next((i for i, word in enumerate(words) if word in ("|", ">", ">>", "&&", ";", "<")), len(words))
+                end = next(
+                    (i for i, word in enumerate(words) if word in ("|", ">", ">>", "&&", ";", "<", "--")), len(words)
+                )
                 found.append(words[:end])
     return found
 
@@ -64,6 +70,49 @@ def test_every_command_has_a_parser(name: str) -> None:
 @pytest.mark.parametrize("path", _DOCUMENTS, ids=lambda path: path.name)
 def test_commands_in_documents_exist(path: Path) -> None:
     commands = shown_commands(path.read_text())
-    assert commands, f"{path.name} shows no command in a console block"
+    assert commands or path.name == "completion.md", f"{path.name} shows no command in a console block"
     for words in commands:
         assert complaint(words) == "", f"{path.name}: contractor {shlex.join(words)}"
+
+
+@pytest.mark.parametrize("path", _RUN, ids=lambda path: path.name)
+def test_a_document_shows_what_happens(path: Path, accounts: dict[str, Account]) -> None:
+    """As an ordinary user, in an empty folder of the name that the reader's has."""
+    world = World(accounts["user"], path.stem)
+    folder, programs = world.top / "words", world.top / "bin"
+    for made in (folder, programs):
+        made.mkdir()
+    (folder / ".run").write_text(world.token)  # a source that the shared store has never seen
+    wrapper = programs / "contractor"
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(world.account.command)} "$@"\n')
+    wrapper.chmod(0o755)
+    world.account.own(world.top)
+    environment = {**world.account.environment, "CONTRACTOR_STORE": str(world.store)}
+    environment["PATH"] = f"{programs}:{environment['PATH']}"
+    reader = documents.Reader(folder, environment, popen=world.account.popen)
+    reader.names[str(world.store)] = "/home/ada/.local/share/contractor"
+
+    def write(file: documents.File) -> None:
+        (folder / file.name).write_text(file.content)
+        world.account.own(folder)
+
+    ran = 0
+    for command, screen in documents.follow(path.read_text(), reader, write):
+        lacks = documents.lacking(command.shown, screen)
+        assert not lacks, "\n".join([f"$ {command.line}", f"does not show: {lacks}", "but:", *screen])
+        ran += 1
+    assert ran == len(re.findall(r"^\$ ", path.read_text(), re.MULTILINE)), "a command was not found"
+
+
+def test_what_a_document_shows_must_be_there_and_in_its_order() -> None:
+    screen = ["built in 2.5 s", "  a 1 kB", "20261121-095259-words-ae22 is deadbeef01 now"]
+    assert documents.lacking(("built in 0.1 s", "...", "20251121-095259-words-1234 is 0123456789ab now"), screen) == ""
+    assert documents.lacking(("a 1 kB", "built in 0.1 s"), screen) == "built in 0.1 s"
+    assert documents.lacking(("a 1 kB", "b"), screen) == "b"
+    file = "The file `a.c`:\n\n```c\nint a;\n```\n"
+    text = f"{file}\n```console\n$ ls\na.c\n$ contractor shell\ncontractor 2 /x # id\n0\n```\n"
+    assert list(documents.parts(text)) == [
+        documents.File("a.c", "int a;\n"),
+        documents.Command("ls", (), ("a.c",)),
+        documents.Command("contractor shell", (("contractor 2 /x # ", "id"),), ("contractor 2 /x # id", "0")),
+    ]

@@ -82,8 +82,8 @@ def test_it_is_the_step_s_own_sandbox(account: Account) -> None:
     """Of everything that a step can see of itself, only TERM and the terminal are others."""
     source = f"python3 -ISB - <<'END'\n{_FACTS}\nEND\nexit 1"
     done = account.build(source, name="facts")
-    line = next(line for line in done.text.splitlines() if line.startswith('{"env"'))
-    ran = json.loads(line)
+    ran = json.loads(next(line for line in done.text.splitlines() if line.startswith('{"env"')))
+    assert ran["env"].pop("TERM") == "dumb"  # bash's own
     with shell(account, str(done.events[0]["build"])) as at:
         again = json.loads(at.run("again").splitlines()[0])
         inside = json.loads(python(at, _FACTS))
@@ -93,6 +93,7 @@ def test_it_is_the_step_s_own_sandbox(account: Account) -> None:
     for found in (again, inside):
         assert found["mounts"].count("/run/contractor/shell") == 1
         found["mounts"].remove("/run/contractor/shell")
+        assert found["env"].items() ^ ran["env"].items() == set()
         assert found == ran
 
 
@@ -103,25 +104,42 @@ def test_it_is_a_terminal(account: Account, failed: dict[str, str]) -> None:
             "True /dev/pts/0 93 31\n"
         )
         at.line("sleep 31537")
+        _wait_until(lambda: _alive("31537"))
         at.type("\x1a")
         at.sees("Stopped")
+        at.sees(" $ ")
         at.line("fg")
-        at.sees("sleep 31537")
+        at.sees("fg\r\nsleep 31537\r\n")
         at.type("\x03")
-        assert at.run("echo $?") == "130\n"
+        at.line("echo it was $?")
+        at.sees("it was 130\r\n")
         assert "Terminated" in at.run("sleep 31537 & kill %1; wait; jobs")
+        assert at.run("type -t exit again") == "function\nfunction\n"
         assert at.run("echo to > /dev/tty; echo the >/dev/stderr; echo same > /dev/pts/0") == "to\nthe\nsame\n"
         at.line("exit 7")
         assert at.leaves() == 7
 
 
+@pytest.mark.parametrize(("keys", "code"), [("exit\r", 0), ("\x04", 0), ("exit 3\r", 3), ("exit $((1 + 1))\r", 2)])
+def test_leaving_means_what_it_says_whatever_ran_before(
+    account: Account, failed: dict[str, str], keys: str, code: int
+) -> None:
+    with shell(account, failed[account.kind]) as at:
+        at.line("false")
+        at.sees(" $ ")
+        at.type(keys)
+        assert at.leaves() == code
+
+
 def test_a_resize_reaches_a_program_that_runs(account: Account, failed: dict[str, str]) -> None:
     script = """
-        import os, signal
-        signal.signal(signal.SIGWINCH, lambda *_: None)
+        import os, signal, time
+        told = []
+        signal.signal(signal.SIGWINCH, lambda *_: told.append(os.get_terminal_size()))
         print("waiting", flush=True)
-        signal.pause()
-        print("now", *os.get_terminal_size())
+        while not told:
+            time.sleep(0.01)
+        print("now", *told[0])
     """
     code = f"exec(bytes.fromhex('{textwrap.dedent(script).encode().hex()}').decode())"
     with shell(account, failed[account.kind]) as at:
@@ -139,7 +157,7 @@ def test_every_byte_gets_through_both_ways(account: Account, failed: dict[str, s
         data = b""
         while len(data) < 256 * 40:
             data += os.read(0, 4096)
-        os.write(1, b"<" + data + b">")
+        os.write(1, b"<begin>" + data + b"<end>")
     """
     code = f"exec(bytes.fromhex('{textwrap.dedent(script).encode().hex()}').decode())"
     with shell(account, failed[account.kind]) as at:
@@ -147,10 +165,8 @@ def test_every_byte_gets_through_both_ways(account: Account, failed: dict[str, s
         at.sees("ready")
         data = bytes(range(256)) * 40
         at.type(data)
-        at.line("")
-        at.sees(">")
-        at.run("true")
-        assert b"<" + data + b">" in at.raw
+        at.sees("<end>")
+        assert b"<begin>" + data + b"<end>" in at.raw
 
 
 def test_much_that_is_typed_while_much_is_printed(account: Account, failed: dict[str, str]) -> None:
@@ -199,7 +215,7 @@ def test_nothing_inside_leads_to_the_person_s_terminal(account: Account, failed:
                 tty = os.open("/dev/tty", os.O_RDWR)
                 print(json.dumps({{"all": found, "pts": sorted(os.listdir("/dev/pts")),
                                    "tty": os.path.exists("{at.device}") and "{at.device}" != "/dev/pts/0",
-                                   "own": os.ttyname(tty)}}))
+                                   "own": os.ttyname(0), "same": os.fstat(tty).st_rdev != 0}}))
                 """,
             )
         )
@@ -264,7 +280,7 @@ def test_the_terminal_is_as_it_was_however_the_shell_ends(account: Account, fail
             after = bytes(at.raw[at.raw.rindex(b"\x1b[31m") :])
             assert b"\x1b[?25h" in after
             assert b"\x1b[?1000;1002;1003l" in after
-            assert after.index(b"\x1b[0m") > after.index(b"\x1b[?1047l")
+            assert after.rindex(b"\x1b[0m") > after.index(b"\x1b[?1047l")
 
 
 def test_nothing_stays_when_the_shell_is_left(account: Account, failed: dict[str, str]) -> None:
@@ -320,7 +336,8 @@ def test_a_devpts_as_debian_mounts_it_makes_no_difference(account: Account, fail
     """There, terminals belong to a group that no namespace of ours has. (Only root may mount one.)"""
     if os.getuid() != 0:
         pytest.skip("only root can mount another /dev/pts")
-    mount = "mount -t devpts -o newinstance,gid=5,mode=620,ptmxmode=666 devpts /dev/pts && mount --bind /dev/pts/ptmx /dev/ptmx"
+    options = "newinstance,gid=5,mode=620,ptmxmode=666"
+    mount = f"mount -t devpts -o {options} devpts /dev/pts && mount --bind /dev/pts/ptmx /dev/ptmx"
     command = account.command("shell", failed[account.kind], env={"TERM": "xterm"})
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from person import Person\n"

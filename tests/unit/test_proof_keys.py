@@ -249,7 +249,7 @@ def test_a_name_is_never_a_path(ring: Keyring, name: str) -> None:
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ContractorError, match="cannot be read|cannot be written"):
+    with pytest.raises(ContractorError, match=r"cannot be read|cannot be written"):
         Keyring(str(tmp_path / "file" / "config")).signer()
 
 

@@ -131,7 +131,7 @@ def test_the_words_of_a_wish_are_the_options_that_give_it(start, until, shell, b
 
 
 def test_options_become_a_wish() -> None:
-    args = parser().parse_args(["x.yaml", "--only", "A=1", "--only", "check", "--break", "2", "--break", "3", "--debug"])
+    args = parser().parse_args(["--only", "A=1", "--only", "check", "--break", "2", "--break", "3", "--debug"])
     assert wish_of(args) == Wish(only="check", breaks=("2", "3"), debug=True)
 
 

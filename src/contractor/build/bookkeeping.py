@@ -246,8 +246,8 @@ class Bookkeeping:
         hints = [error.hint] if error.hint else [f"contractor log {self.id} --step {step + 1}"] if step >= 0 else []
         left = step >= 0 and bool(self._steps[step].left)
         if left or (isinstance(error, Failed | OutOfLimits) and "contractor shell" not in error.hint):  # a base's own
-            moment = "left" if left else "before it"
-            hints.append(f"contractor shell {self.id}  # in the sandbox of the step, as it was {moment}")
+            moment = "as it was left" if left else "before it ran"
+            hints.append(f"contractor shell {self.id}  # in its sandbox, {moment}")
         return "\n".join(hints)
 
     def _first_record(self) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +13,8 @@ from contractor.build.network import Access, Door, Replay
 from contractor.build.place import Place
 from contractor.build.replay import replay_of
 from contractor.build.secrets import Secrets
+from contractor.build.stray_words import past_the_proxy, without_network
+from contractor.build.sweep import mark
 from contractor.core.errors import Broken, ContractorError, Failed, OutOfLimits
 from contractor.core.events import AnyEvent, ArtifactInfo, Notice, StepFetched, StepOutput
 from contractor.core.fetch import Fetch
@@ -108,7 +111,9 @@ class StepContext:
         self.paused = 0.0
         self.tree_made = False
         self.stream = self.secrets.stream()
-        self.place.secrets = self.secrets.of(action.step.secrets)
+        if action.step.secrets:
+            mark(self.place)
+        self.place.secrets = {**self.place.secrets, **self.secrets.of(action.step.secrets)}
 
     @property
     def limits(self) -> Limits:
@@ -158,9 +163,17 @@ class StepContext:
         self.spec = spec
         if self.before is not None:
             self.before(spec)
-        with Door(self.access, self.fetched) as door:
-            self.exit = (place or self.place).run(spec, Caller(self.output, door.open, self.options.tick))
+        try:
+            with Door(self.access, self.fetched) as door:
+                self.exit = (place or self.place).run(spec, Caller(self.output, door.open, self.options.tick))
+        except BaseException:
+            with contextlib.suppress(ContractorError):  # what ended the step is told, not that the log is full as well
+                self._put(self.stream.rest())
+            raise
         self._put(self.stream.rest())
+        if spec.network and (text := past_the_proxy(self.exit)):
+            self.fetches.append(Fetch("DIRECT", "", "refused", reason=text, at=time.time()))
+            self.notice(f"step {self.index + 1}, {self.action.step.name}: {text}", "warning")
         if error := meaning(self.exit, spec, self.action.step.name):
             raise error
         return self.exit
@@ -171,7 +184,13 @@ class StepContext:
         options = self.options
         captured = self.store.captured
         return Access(
-            self.action.hosts, options.upstream_proxy, captured, self.replay, options.offline, self.names.look_up
+            self.action.hosts,
+            options.upstream_proxy,
+            captured,
+            self.replay,
+            options.offline,
+            self.names.look_up,
+            Secrets(own) if (own := self.secrets.of(self.action.step.secrets)) else None,
         )
 
     @property
@@ -195,7 +214,7 @@ class StepContext:
             argv=tuple(argv),
             mounts=(
                 Mount("ro-bind", "/", TREE),
-                *kernel_mounts(memory),
+                *kernel_mounts(memory, self.limits.cpus),
                 Mount("tmpfs", "/build", size=scratch),
                 Mount("bind", "/workspace", WORKSPACE),
                 *(Mount("file", path, data=data, mode=0o444) for path, data in files.items()),
@@ -261,4 +280,5 @@ def meaning(exit_: Exit, spec: SandboxSpec, name: str) -> ContractorError | None
             hint="the last line names it; install its package with an `apt` step before this one",
         )
     killed = f", killed by signal {exit_.code - 128}" if 128 < exit_.code < 160 else ""
-    return Failed(f"the step {name!r} failed with exit code {exit_.code}{killed}")
+    details = () if spec.network else without_network(exit_)
+    return Failed(f"the step {name!r} failed with exit code {exit_.code}{killed}", details=details)

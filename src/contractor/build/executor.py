@@ -17,9 +17,11 @@ from contractor.build.bookkeeping import Bookkeeping, Origin
 from contractor.build.context import Emit, Made, Options, StepContext
 from contractor.build.diagnostics import keep_diagnostics
 from contractor.build.finding import Finder
+from contractor.build.leaks import Leaked, may_be_kept, require_none_left
 from contractor.build.log import Log
 from contractor.build.place import Place
 from contractor.build.steer import Steering
+from contractor.build.sweep import sweep, unmark
 from contractor.build.turns import exclusive, same_step
 from contractor.build.visits import Ended, Visits
 from contractor.core import digest
@@ -58,6 +60,7 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
         try:
             books.witnessed()
             _require_space(store)
+            sweep(store)
             build.precheck()
             build.steps()
             if options.export is not None:
@@ -72,10 +75,12 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
         if error is not None:
             keep_diagnostics(build.context, books, error)
         memory = place.memory
-        kept = f"{place.folder}/ws" if options.keep and place.started else ""
+        keep = options.keep and may_be_kept(place, options.secrets, lambda why: books.notice(why, "warning"))
+        kept = f"{place.folder}/ws" if keep and place.started else ""
         if kept:
             books.notice(f"the workspace is kept: {kept}")
-        place.close(keep=options.keep, on_trouble=lambda trouble: books.notice(trouble.message, "warning"))
+        place.close(keep=keep, on_trouble=lambda trouble: books.notice(trouble.message, "warning"))
+        unmark(place)
         return books.finished(error, memory, kept)
 
 
@@ -152,9 +157,9 @@ class _Build:
             self.books.step_left(index)
             raise
         except BaseException as error:
-            self.books.step_failed(index, self.context, time.monotonic() - began, error)
+            self.books.step_failed(index, self.context, time.monotonic() - began - self.context.paused, error)
             if isinstance(error, Failed | Rejected | OutOfLimits):
-                self.books.left(index, self._keep_what_is_left())
+                self.books.left(index, "" if isinstance(error, Leaked) else self._keep_what_is_left())
                 turn.close()  # a person may look around for hours
                 self.visits.failed(error)
             raise
@@ -208,6 +213,7 @@ class _Build:
         kept = self.origin if self.books.parent and made.artifact else Origins(tuple(context.fetches), made.packages)
         trial = self.steering.trial
         if trial is not None:
+            require_none_left(place, place.secrets)
             trial(context, made)
         stored = trial is None and "workspace" in writes and self._keep_workspace(action)
         result = Result(

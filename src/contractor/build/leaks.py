@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from contractor.build.secrets import Secrets
@@ -45,7 +45,7 @@ def require_none_left(place: Place, secrets: Mapping[str, bytes]) -> None:
         raise Leaked(
             f"the step left the secret {found[0].secret} in the workspace: {in_words(found[0], secrets)}",
             details=more(found, secrets),
-            hint="the workspace is stored after each step: write it below /tmp or /build, or remove it in the same step",
+            hint="the workspace is stored after each step: write it below /tmp, or remove it in the same step",
         )
 
 
@@ -70,3 +70,12 @@ def more(found: Sequence[Leak], secrets: Mapping[str, bytes]) -> tuple[str, ...]
     """The others, a line each."""
     rest = [f"{leak.secret} also in {in_words(leak, secrets)}" for leak in found[1:_SHOWN]]
     return (*rest, f"and in {count(len(found) - _SHOWN, 'more file')}") if len(found) > _SHOWN else tuple(rest)
+
+
+def may_be_kept(place: Place, secrets: Mapping[str, bytes], tell: Callable[[str], None]) -> bool:
+    """Whether the workspace, which somebody wants to have, may stay; `tell` gets the reason when it may not."""
+    found = find_leaks(place, secrets)
+    if found:
+        what = f"it has the secret {found[0].secret}: {in_words(found[0], secrets)}"
+        tell(f"the workspace is not kept, for {what}")
+    return not found

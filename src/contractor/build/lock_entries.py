@@ -24,6 +24,7 @@ from contractor.plan.locked import Ask
 from contractor.plan.model import Action, Held, Plan
 from contractor.plan.planner import base_artifact
 from contractor.spec import model
+from contractor.spec.actions import ACTIONS
 from contractor.store.results import Result, Results
 
 _DEB = re.compile(r"/(?P<name>[a-z0-9][a-z0-9+.-]+)_(?P<version>[^_/]+)_(?P<arch>[a-z0-9-]+)\.deb\Z")
@@ -31,7 +32,7 @@ _DEB = re.compile(r"/(?P<name>[a-z0-9][a-z0-9+.-]+)_(?P<version>[^_/]+)_(?P<arch
 
 class Asking(NamedTuple):
     """A step that installs packages. base: the base that it belongs to, or empty; result: the key under which it is
-    kept what it fetched (a base's steps leave no results of their own)."""
+    kept what it fetched."""
 
     action: Action
     base: str
@@ -44,7 +45,16 @@ def asking(plan: Plan, base: str = "") -> Iterator[Asking]:
         yield from asking(other, name)
     for action in plan.actions:
         if action.kind in LOCKED_KINDS:
-            yield Asking(action, base, base_artifact(plan).key if base else action.key)
+            yield Asking(action, base, kept_under(plan, action, base))
+
+
+def kept_under(plan: Plan, action: Action, base: str) -> str:
+    """The key of the result that has what a step was answered: its own. A base's workspaces have none: of a step that
+    makes one it is the next artifact's."""
+    if not base or "workspace" not in ACTIONS[action.kind].writes:
+        return action.key
+    after = plan.actions[plan.actions.index(action) :]
+    return next((other.key for other in after if other.kind == "create-artifact"), base_artifact(plan).key)
 
 
 def entry_of(step: Asking, ask: Ask, held: Held, results: Results) -> LockedStep:
@@ -137,7 +147,9 @@ def files_of(plan: Plan) -> Iterator[LockedFile]:
 
 
 def bases_of(plan: Plan, results: Results) -> Iterator[LockedBase]:
-    """The bases of a plan as they were made. The plan is the one that was run."""
+    """The bases of a plan as they were made, where files have owners. The plan is the one that was run."""
+    if any("ids" in action.inputs for action in plan.actions):
+        return
     for name, base in plan.bases.items():
         yield from bases_of(base, results)
         result = results.read(base_artifact(base).key)

@@ -17,7 +17,7 @@ from contractor.build.context import Emit, Options
 from contractor.build.executor import execute
 from contractor.build.lock_adopt import adopt
 from contractor.build.lock_choice import Choice, Update, choose, require_known, without_archive
-from contractor.build.lock_entries import asking, bases_of, entry_of, files_of, is_whole, sources_of
+from contractor.build.lock_entries import asking, bases_of, entry_of, files_of, is_whole, kept_under, sources_of
 from contractor.build.steer import Steering
 from contractor.build.tools import tool_versions
 from contractor.core.errors import ERRORS_BY_OUTCOME, Broken, Outcome
@@ -108,7 +108,7 @@ class _Run:
         extra = {position: self._extra(choice) for position, choice in choices.items()}
         made = rekey(plan, Changed(others=others, extra=extra))
         for position in [position for position, choice in choices.items() if choice.how == "ask" and not self._anew]:
-            key = base_artifact(made).key if base else made.actions[position].key
+            key = kept_under(made, made.actions[position], base)
             if not self._is_known(key):
                 extra[position] = {"lock": f"asked {self.session}"}
                 made = rekey(plan, Changed(others=others, extra=extra))

@@ -15,7 +15,7 @@ from contractor.sandbox.spec import Mount
 
 _EXPIRED = re.compile(rb"Release file for (\S+) is expired \(invalid since ([^)]*)\)")
 _EARLY = re.compile(rb"Release file for (\S+) is not valid yet")
-_KEY = re.compile(rb"EXPKEYSIG \S+ ([^\n]*)")
+_KEY = re.compile(rb"EXPKEYSIG \S+ ([^\n]*?)(?: EXPKEYSIG|\n|$)")
 _DEB = re.compile(r"/([a-z0-9][a-z0-9+.-]+)_([^_/]+)_[a-z0-9-]+\.deb\Z")
 _UPDATE = "`contractor lock --update` takes what the mirrors have now"
 
@@ -113,8 +113,8 @@ def _of_mirror(error: Failed, context: StepContext) -> Failed | Broken:
     tail = _tail(context)
     if match := _EXPIRED.search(tail):
         return Broken(
-            f"{error.message}: the mirror's {_text(match[1])} expired {_text(match[2])} ago",
-            details=("nobody vouches for it any more: it may be an old state that hides newer packages",),
+            f"{error.message}: the mirror's Release file has expired ({_text(match[2]).removeprefix('since ')} ago)",
+            details=(_text(match[1]), "nobody vouches for it any more: it may be an old state, without newer packages"),
             hint=f"is {hosts} kept up, and this machine's clock right? What was locked in time still builds",
         )
     if match := _EARLY.search(tail):

@@ -12,6 +12,7 @@ from contractor.core.fetch import Fetch
 if TYPE_CHECKING:
     import socket
 
+    from contractor.build.secrets import Secrets
     from contractor.network.shelf import Answer, Expected, Sink
     from contractor.store.captured import Captured
 
@@ -51,7 +52,8 @@ class Replay(NamedTuple):
 class Access(NamedTuple):
     """How a step reaches the network: the hosts it may, through which proxy of this machine, and what is replayed.
 
-    look_up: a host's addresses; None: the system's own look-up.
+    look_up: a host's addresses; None: the system's own look-up. secrets: the step's; what has one of them in it is not
+    kept, and a URL is written down without them.
     """
 
     hosts: tuple[str, ...]
@@ -60,6 +62,7 @@ class Access(NamedTuple):
     replay: Replay | None = None
     offline: bool = False
     look_up: Callable[[str], Sequence[str]] | None = None
+    secrets: Secrets | None = None
 
 
 class Door:
@@ -102,9 +105,15 @@ class _StoreShelf:
         self._captured = access.captured
         self._replay = access.replay
         self._offline = access.offline
+        self._secrets = access.secrets
 
     def keep(self) -> Sink | None:
-        return self._captured.writer()
+        writer = self._captured.writer()
+        if self._secrets is None:
+            return writer
+        from contractor.build.secret_scan import Searched
+
+        return Searched(writer, self._secrets.finder)
 
     def find(self, method: str, url: str) -> Answer | Expected | str | None:
         replay = self._replay
@@ -114,6 +123,7 @@ class _StoreShelf:
         from contractor.plan.lock import OLDER, original_url
 
         url = redact(url)  # as it is written down
+        url = self._secrets.hide(url) if self._secrets is not None else url
         if replay.asks == "indexes" and not url.endswith(PACKAGE):
             return None
         fetch = replay.answers.get(url)

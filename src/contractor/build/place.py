@@ -33,7 +33,7 @@ class Place:
         self.folder = folder
         self.workspace: str | None = None
         self.variation: Variation | None = None
-        self.secrets: Mapping[str, bytes] = {}  # of the step: nothing that has one of them is kept
+        self.secrets: Mapping[str, bytes] = {}  # of the steps so far: nothing that has one of them is kept
         self._store = store
         self._results = results
         self.sandbox = sandbox
@@ -87,7 +87,7 @@ class Place:
         self.workspace = None
 
     def save(self, key: str, parent: str) -> None:
-        """Keep the workspace as the state of an action; Leaked when a secret of the step is in it."""
+        """Keep the workspace as the state of an action; Leaked when a secret of the steps so far is in it."""
         if self.secrets:
             from contractor.build.leaks import require_none_left
 

@@ -65,6 +65,19 @@ def read_spec(path: str) -> BuildSpec:
     return load_spec(_read(path), shown, lambda name: _read(os.path.normpath(f"{folder or '.'}/{name}")))
 
 
+def read_files(path: str) -> list[str]:
+    """The files that a specification is made of, its own first; as paths below its folder."""
+    folder = os.path.dirname(path)
+    found = [os.path.basename(path)]
+
+    def read(name: str) -> bytes:
+        found.append(os.path.normpath(name))
+        return _read(os.path.normpath(f"{folder or '.'}/{name}"))
+
+    load_spec(_read(path), path, read)
+    return list(dict.fromkeys(found))
+
+
 def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:

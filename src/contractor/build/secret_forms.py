@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
-SHORTEST_SECRET = 4  # bytes: hiding shorter ones would only mark every place where they stand by chance
+from contractor.build.secrets import SHORTEST_SECRET
+
 SHORTEST_SOUGHT = 8  # of a value that outputs are searched for: a file of a megabyte has any four bytes
 _SHORTEST_LINE = 16  # of a line of one: shorter ones are words
 _SHORTEST_CODED = 5  # characters of a form that is not the value itself

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from contractor.build.secret_forms import LONGEST_MARK, LOOSE, WHITE, Mark, marks_to_seek
 from contractor.build.sieve import Sieve
@@ -46,3 +47,35 @@ class Search:
         self._raw = raw[max(0, len(raw) - LOOSE) :]
         self._tight = tight[max(0, len(tight) - LONGEST_MARK) :]
         return self._finder.first(raw, tight)
+
+
+class Sink(Protocol):
+    """A body that is being kept (network/shelf.py)."""
+
+    def write(self, data: bytes | bytearray) -> None: ...
+
+    def commit(self, digest: str) -> bool: ...
+
+    def drop(self) -> None: ...
+
+
+class Searched:
+    """A sink that does not keep what has a secret in it."""
+
+    def __init__(self, sink: Sink, finder: Finder) -> None:
+        self._sink = sink
+        self._search = Search(finder)
+        self._clean = True
+
+    def write(self, data: bytes | bytearray) -> None:
+        self._clean = self._clean and self._search.feed(bytes(data)) is None
+        self._sink.write(data)
+
+    def commit(self, digest: str) -> bool:
+        if self._clean:
+            return self._sink.commit(digest)
+        self._sink.drop()
+        return False
+
+    def drop(self) -> None:
+        self._sink.drop()

@@ -15,6 +15,9 @@ from contractor.core.fetch import Fetch
 
 if TYPE_CHECKING:
     from contractor.build.redactor import Marks
+    from contractor.build.secret_scan import Finder
+
+SHORTEST_SECRET = 4  # bytes: hiding shorter ones would only mark every place where they stand by chance
 
 
 class Stream(Protocol):
@@ -65,6 +68,13 @@ class Secrets:
     def of(self, names: Iterable[str]) -> dict[str, bytes]:
         """Those of these names that were given."""
         return {name: self.values[name] for name in names if name in self.values}
+
+    @cached_property
+    def finder(self) -> Finder:
+        """Finds them in what is to be stored."""
+        from contractor.build.secret_scan import Finder
+
+        return Finder(self.values)
 
     @cached_property
     def _marks(self) -> Marks:

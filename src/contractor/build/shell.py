@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from contractor.sandbox.terminal import Terminal
 
 _SETUP = "/run/contractor/shell"  # what the shell reads at its start
+# `exit` and Ctrl-D mean what they say, whatever the command before them returned.
+_EXIT = """exit() { contractor_exit=${1:-0}; builtin exit "$contractor_exit"; }
+trap 'builtin exit "${contractor_exit:-0}"' EXIT
+"""
 
 
 class Visit(NamedTuple):
@@ -128,7 +132,7 @@ def interactive(context: StepContext, spec: SandboxSpec, command: str, kind: str
             f"the system tree of the step {context.action.step.name!r} has no /bin/sh: there can be no shell in it",
             hint="`contractor shell --step STEP` enters a step with another tree",
         )
-    setup = f"PS1={shlex.quote(_prompt(context, spec, bash=bash))}\n"
+    setup = f"PS1={shlex.quote(_prompt(context, spec, bash=bash))}\n" + (_EXIT if bash else "")
     if command:  # as it ran: where the step begins, and with nothing to read
         setup += f"again() {{ (cd {shlex.quote(spec.cwd)} && {command}) </dev/null; }}\n"
     return msgspec.structs.replace(

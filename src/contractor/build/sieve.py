@@ -8,11 +8,12 @@ a search for the strings that have them, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 # Shortest string, bytes of a gram, bytes between two looks (so shortest >= gram + step - 1), and how many strings are
 # cheaper to look for one by one, by what was measured.
 _BANDS = ((39, 8, 32, 3), (23, 8, 16, 6), (15, 8, 8, 12), (7, 4, 4, 20), (4, 4, 1, 80))
-_FORMATS = {4: "I", 8: "Q"}
+_FORMATS: dict[int, Literal["I", "Q"]] = {4: "I", 8: "Q"}
 
 
 class Sieve:

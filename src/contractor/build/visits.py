@@ -64,7 +64,7 @@ class Visits:
         if visit.code:
             raise Aborted(
                 f"the shell before the step {context.action.step.name!r} ended with {visit.code}",
-                hint="`exit 0` (or Ctrl-D after a command that succeeded) goes on with the build",
+                hint="`exit 0` goes on with the build",
             )
 
     def failed(self, error: ContractorError) -> None:

@@ -14,7 +14,7 @@ from contractor.build.steer import steer
 from contractor.cli import config
 from contractor.cli.options import open_store, request_of
 from contractor.cli.proving import witness_of
-from contractor.cli.secrets import read_secrets
+from contractor.cli.secrets import read_secrets, require_outside, require_unplanned
 from contractor.cli.steering import opener, require_terminal, wish_of
 from contractor.cli.stop import Stop
 from contractor.core import events
@@ -43,8 +43,10 @@ class Building:
 
     def plan(self) -> list[Plan]:
         """The plans, as everything is now. Rejected: a secret or a step that none of them has."""
+        require_outside(self.args.secret, self.request, self.store)
         plans = make_plans(self.request, self.store, self.sandbox)
         _require_used(self.secrets, plans)
+        require_unplanned(self.secrets, plans)
         self._steering = [steer(plan, self._wish, opener(self.settings)) for plan in plans]
         if any(part.shells for part in self._steering):
             if self.at_once(plans):

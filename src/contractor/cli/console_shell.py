@@ -24,5 +24,5 @@ def entered(paper: Paper, name: str, event: ShellStarted, columns: int) -> list[
 
 def left(paper: Paper, event: ShellFinished, columns: int) -> list[str]:
     """What came of it."""
-    what = f"{count(event.changed, 'file')} changed" if event.changed else "nothing changed"
+    what = f"{count(event.changed, 'path')} changed" if event.changed else "nothing changed"
     return [paper.style("dim", clip(f"shell left, {what}", columns or _UNKNOWN)), ""]

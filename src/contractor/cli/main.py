@@ -19,6 +19,7 @@ COMMANDS = {
     "verify": "build again from the record, without network, and compare",
     "compare": "are the outputs of two builds, or of one and a file of sums, the same?",
     "lock": "write down which bytes the packages and references are",
+    "capsule": "a locked specification with all its inputs as one file",
     "init": "write a first contractor.yaml for the project here",
     "shell": "a shell in the sandbox of a step, as it failed or before it",
     "retry": "a step again, several times: deterministic, flaky, or the machine?",

@@ -40,6 +40,9 @@ def matrix_summary(
     lines += _artifacts(labels, records, paper, width)
     for label, record in zip(labels, records, strict=True):
         lines += _failure(label, record, paper, width)
+    if any(record is None or record.outcome == Outcome.ABORTED.value for record in records):
+        again = "run the same command again: finished steps are kept, and builds that succeeded run nothing"
+        lines += ["", f"{paper.style('bold', 'hint:')} {again}"]
     return lines
 
 
@@ -131,19 +134,15 @@ def _artifacts(labels: Sequence[str], records: Sequence[Record | None], paper: P
 
 
 def _failure(label: str, record: Record | None, paper: Paper, width: int) -> list[str]:
-    if record is None or record.outcome == Outcome.SUCCEEDED.value:
+    if record is None or record.outcome in (Outcome.SUCCEEDED.value, Outcome.ABORTED.value):
         return []
     step = _decisive(record)
     where = f" in step {step[0] + 1} of {len(record.steps)}, {paper.clean(step[1].name)}" if step else ""
-    headline = f"{paper.mark('failed')} {label} {HEADLINES[Outcome(record.outcome)]}{where}"
-    aborted = record.outcome == Outcome.ABORTED.value
-    lines = ["", paper.style("yellow" if aborted else "bad", headline)]
-    if not aborted:
-        lines += [f"  {part}" for part in wrap(paper.clean(record.message), width - 3 if width else 0)]
-        hint = (record.hint or f"contractor log {record.id}").split("\n")
-        lines.append(f"  {paper.style('bold', 'hint:')} {paper.clean(hint[0])}")
-        lines += [f"        {paper.clean(line)}" for line in hint[1:]]
-    return lines
+    lines = ["", paper.style("bad", f"{paper.mark('failed')} {label} {HEADLINES[Outcome(record.outcome)]}{where}")]
+    lines += [f"  {part}" for part in wrap(paper.clean(record.message), width - 3 if width else 0)]
+    hint = (record.hint or f"contractor log {record.id}").split("\n")
+    lines.append(f"  {paper.style('bold', 'hint:')} {paper.clean(hint[0])}")
+    return [*lines, *(f"        {paper.clean(line)}" for line in hint[1:])]
 
 
 def _decisive(record: Record) -> tuple[int, StepRecord] | None:

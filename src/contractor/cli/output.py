@@ -50,5 +50,6 @@ def limits_text(given: Limits) -> str:
         f"log {size_text(given.log)}",
         f"file-size {size_text(given.file_size)}",
         f"files {given.files}",
+        *([f"cpus {given.cpus}"] if given.cpus else []),
     ]
     return ", ".join(texts)

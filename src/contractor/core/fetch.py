@@ -11,7 +11,8 @@ FROM_STORE = "from the store"  # the reason of an answer that no server was aske
 
 
 class Fetch(Value, frozen=True):
-    """url: without credentials; `host:port` for CONNECT. status: the HTTP status that the client saw, 0 if none.
+    """url: without credentials; `host:port` for CONNECT. method: HTTP's, or DIRECT for what a step sent past the proxy,
+    which is counted, and whose addresses nobody knows. status: the HTTP status that the client saw, 0 if none.
 
     size: body bytes received; sent: body bytes sent to the server. sha256: of the body as it was received, empty for
     CONNECT and for what was refused. at: seconds since the epoch when the request began; seconds: how long it took.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -37,11 +38,15 @@ class ProxyLimits(Value, frozen=True):
 
 
 class Upstream(Value, frozen=True):
-    """A proxy that this machine must use: authorization is the value of Proxy-Authorization, or empty."""
+    """A proxy that this machine must use: authorization is the value of Proxy-Authorization, or empty.
+
+    via: by what we know a request of ours again.
+    """
 
     host: str
     port: int
     authorization: str = ""
+    via: bytes = b"1.1 contractor"
 
 
 def parse_upstream(url: str) -> Upstream | None:
@@ -59,7 +64,9 @@ def parse_upstream(url: str) -> Upstream | None:
             f"the upstream proxy cannot be used: {error}", hint="write it as http://proxy.example.org:3128"
         ) from None
     secret = base64.b64encode(urllib.parse.unquote_to_bytes(user)).decode()
-    return Upstream(host, port or 80, f"Basic {secret}" if at else "")
+    return Upstream(
+        host, port or 80, f"Basic {secret}" if at else "", b"1.1 contractor-%s" % os.urandom(6).hex().encode()
+    )
 
 
 def system_resolver(host: str) -> list[str]:
@@ -124,7 +131,7 @@ class Dialer:
         """CONNECT through the upstream proxy; raises Declined, Lost."""
         assert self.upstream is not None
         conn = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD)
-        headers = [("Host", authority)]
+        headers = [("Host", authority), ("Via", self.upstream.via.decode())]
         if self.upstream.authorization:
             headers.append(("Proxy-Authorization", self.upstream.authorization))
         data = conn.send(h11.Request(method="CONNECT", target=authority, headers=headers))

@@ -94,13 +94,21 @@ def has_body(request: h11.Request) -> bool:
     return any(name in _FRAMING and value != b"0" for name, value in request.headers)
 
 
+def check_loop(request: h11.Request, upstream: Upstream | None) -> None:
+    """Refuse what we sent to the upstream proxy ourselves, and came back; raises Declined with status 508."""
+    if upstream is not None and any(name == b"via" and upstream.via in value for name, value in request.headers):
+        raise Declined(508, "the upstream proxy sends requests back here: a loop", hint="see what `http_proxy` names")
+
+
 def outgoing(request: h11.Request, target: Target, upstream: Upstream | None) -> h11.Request:
     """The request as the server gets it: the URI's host whatever the client's Host header said."""
     dropped = (b"host", b"expect")
     headers = [(b"Host", target.authority.encode())]
     headers += [(raw, value) for raw, value in end_to_end(request) if raw.lower() not in dropped]
-    if upstream is not None and upstream.authorization:
-        headers.append((b"Proxy-Authorization", upstream.authorization.encode()))
+    if upstream is not None:
+        headers.append((b"Via", upstream.via))
+        if upstream.authorization:
+            headers.append((b"Proxy-Authorization", upstream.authorization.encode()))
     path = target.path if upstream is None else target.url
     return h11.Request(method=request.method, target=path, headers=headers)
 

@@ -6,11 +6,11 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 
 class Sink(Protocol):
-    """A body that is being kept; `commit` or `drop` ends it."""
+    """A body that is being kept; `commit` (which says whether it now is) or `drop` ends it."""
 
     def write(self, data: bytes | bytearray) -> None: ...
 
-    def commit(self, digest: str) -> None: ...
+    def commit(self, digest: str) -> bool: ...
 
     def drop(self) -> None: ...
 

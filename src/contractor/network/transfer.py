@@ -57,7 +57,10 @@ class Transfer:
         self._finished = True
         kept = self.sink is not None and verdict == "allowed"
         if self.sink is not None:
-            self.sink.commit(self._sha256.hexdigest()) if kept else self.sink.drop()
+            if kept:
+                kept = self.sink.commit(self._sha256.hexdigest())
+            else:
+                self.sink.drop()
         self._record(
             Fetch(
                 method=self.method,

@@ -18,6 +18,7 @@ from contractor.network.message import (
     Reply,
     Target,
     check_framing,
+    check_loop,
     end_to_end,
     explain,
     has_body,
@@ -42,6 +43,7 @@ _REASONS = {
     501: "Not Implemented",
     502: "Bad Gateway",
     504: "Gateway Timeout",
+    508: "Loop Detected",
 }
 
 
@@ -91,6 +93,7 @@ class Visit:
             method, url = request.method.decode("ascii", "replace"), request.target.decode("ascii", "replace")
             self._transfer = Transfer(method, url, self._record)
             check_framing(request)
+            check_loop(request, self._dialer.upstream)
             if request.method == b"CONNECT":
                 if self._shelf is not None and isinstance(why := self._shelf.find(method, url), str):
                     raise Declined(403, why, refused=True)

@@ -162,8 +162,7 @@ def _troubles(lock: Lock) -> Iterator[str]:
     for step in lock.steps:
         digests += [(answer.url, answer.sha256) for answer in step.answers]
         digests += [(package.name, package.sha256) for package in step.packages]
-        versions = {**step.pins, **{package.name: package.version for package in step.packages}}
-        for name, version in versions.items():
+        for name, version in (*step.pins.items(), *((package.name, package.version) for package in step.packages)):
             if not _NAME.match(name) or not _VERSION.match(version):
                 yield f"{name[:80]!r} in version {version[:80]!r} is no package"
         for line in step.older:

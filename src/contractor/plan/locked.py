@@ -87,8 +87,14 @@ class _Locking:
             unlocked=tuple(missing),
             replays={keys[position]: entry.fetches() for position, entry in covered.items()},
             held={keys[position]: held(entry) for position, entry in covered.items()},
-            expected={name: digest for name in bases if (digest := self._lock.base(name, plan.arch))},
+            expected=self._expected(plan),
         )
+
+    def _expected(self, plan: Plan) -> dict[str, str]:
+        """The digests of the bases; without owners of files they are others."""
+        if any("ids" in action.inputs for action in plan.actions):
+            return {}
+        return {name: digest for name in plan.bases if (digest := self._lock.base(name, plan.arch))}
 
     def _is_locked_source(self, action: Action) -> bool:
         given = action.step.action
@@ -146,8 +152,10 @@ def as_older(entry: LockedStep) -> LockedStep:
 
     answers = tuple(msgspec.structs.replace(answer, url=moved(answer.url)) for answer in entry.answers)
     fresh = [answer for answer in answers if answer.url.startswith(generation)]
-    used = [line for line in entry.older if _in_use(line, answers)]
-    return msgspec.structs.replace(entry, answers=answers, older=(*_archives(fresh), *used))
+    older = (*_archives(fresh), *(line for line in entry.older if _in_use(line, answers)))
+    left = tuple(line.split(" ")[1] + "/" for line in older)
+    kept = tuple(answer for answer in answers if answer.url.startswith((generation, *left)))
+    return msgspec.structs.replace(entry, answers=kept, older=older)
 
 
 def _in_use(line: str, answers: tuple[Answered, ...]) -> bool:

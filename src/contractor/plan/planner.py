@@ -14,7 +14,7 @@ from contractor.plan.environment import shell_environment
 from contractor.plan.key import action_key
 from contractor.plan.model import Action, Facts, Plan
 from contractor.spec import model
-from contractor.spec.actions import ACTIONS
+from contractor.spec.actions import ACTIONS, HOST_TREE, SYSTREE
 from contractor.spec.model import BuildSpec, Step
 from contractor.spec.resolve import Resolved
 
@@ -90,6 +90,8 @@ class _Planner:
             inputs["tree"] = self.layers[-1] if self.layers else ""
         if artifact:
             inputs["artifact"] = artifact
+        if step.limits.cpus and rules.place in (HOST_TREE, SYSTREE):
+            inputs["cpus"] = step.limits.cpus
         inputs.update(self._own_inputs(position, step, env))
         inputs = msgspec.json.decode(digest.canonical(inputs))  # as a result has them: lists, no tuples
         key = action_key(inputs)

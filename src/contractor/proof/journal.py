@@ -16,6 +16,7 @@ entries; the heads then say so.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -84,9 +85,10 @@ class Journal:
                 finally:
                     os.close(fd)
         except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise Broken(
                 f"the audit journal cannot be written: {error.filename or self._files.journal}: {error.strerror}",
-                hint="free some space (`contractor gc`); nothing is built that the journal does not have",
+                hint="free some space (`contractor gc`)" if full else "nothing is built that the journal cannot take",
             ) from error
 
     def _add(self, fd: int, end: _End, entries: Sequence[tuple[str, Body]], signer: Signer) -> None:

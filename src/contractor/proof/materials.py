@@ -154,7 +154,7 @@ def _uri(url: str) -> str:
     """A URL without credentials, its scheme and host in small letters (RFC 3986, section 6.2.2.1)."""
     if _PLAIN.match(url):
         return url
-    parts = urlsplit(redact(url))
+    parts = urlsplit(redact(url).replace("//***@", "//", 1))
     return quote(parts._replace(netloc=parts.netloc.lower()).geturl(), safe=":/?#[]@!$&'()*+,;=%-._~")
 
 

@@ -16,6 +16,7 @@ from contractor.proof.errors import Refuted
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 BUILD_TYPE = "urn:contractor:build:v1"  # a TypeURI that names no host: it is documented, and resolves nowhere
 BUILDER = "urn:contractor:builder:ed25519:"  # and the id of the key: who signs is who built
 
@@ -107,21 +108,37 @@ class _Kind(msgspec.Struct):
     predicateType: str = ""
 
 
-def decode(payload: bytes) -> Statement:
-    """Rejected, with the reason, when it is not a statement of ours about a build."""
+def kind_of(payload: bytes) -> str:
+    """The type of an in-toto Statement's predicate; Rejected when it is none of version 1."""
     try:
         kind = msgspec.json.decode(payload, type=_Kind)
-        if (kind.type, kind.predicateType) != (STATEMENT, PROVENANCE):
-            raise Rejected(f"signed, but not SLSA provenance v1: {kind.type[:80]!r}, {kind.predicateType[:80]!r}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Rejected(f"signed, but not a statement: {error}") from error
+    if kind.type != STATEMENT:
+        raise Rejected(f"signed, but not an in-toto Statement v1: {kind.type[:80]!r}")
+    return kind.predicateType
+
+
+def decode(payload: bytes) -> Statement:
+    """Rejected, with the reason, when it is not a statement of ours about a build."""
+    kind = kind_of(payload)
+    if kind != PROVENANCE:
+        raise Rejected(f"signed, but not SLSA provenance v1: {kind[:80]!r}")
+    try:
         statement = msgspec.json.decode(payload, type=Statement)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Rejected(f"signed, but not a statement about a build: {error}") from error
     made = statement.predicate.buildDefinition.buildType
     if made != BUILD_TYPE:
         raise Rejected(f"signed, but about a build of another kind: {made[:80]!r}")
-    if not statement.subject or not all(digest.is_digest(part) for item in statement.subject for part in _parts(item)):
-        raise Rejected("signed, but it names no artifact, or one without a digest")
+    require_subjects(statement.subject)
     return statement
+
+
+def require_subjects(subject: tuple[Descriptor, ...]) -> None:
+    """Rejected when it names no artifact, or one without a digest."""
+    if not subject or not all(digest.is_digest(part) for item in subject for part in _parts(item)):
+        raise Rejected("signed, but it names no artifact, or one without a digest")
 
 
 def _parts(item: Descriptor) -> list[str]:

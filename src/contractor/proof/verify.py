@@ -12,12 +12,14 @@ from contractor.proof.dsse import LARGEST, unseal
 from contractor.proof.errors import Refuted
 from contractor.proof.keys import Keys, PublicKey
 from contractor.proof.tree import archive_digest, file_digest, folder_digests
+from contractor.proof.verdict import Verdict
+from contractor.proof.verdict import decode as decode_verdict
 
 
 class Claim(NamedTuple):
-    """A statement, and the trusted keys that signed it."""
+    """A statement, of a build or of a rebuild, and the trusted keys that signed it."""
 
-    statement: s.Statement
+    statement: s.Statement | Verdict
     keys: tuple[PublicKey, ...]
 
 
@@ -49,8 +51,13 @@ def read_claims(path: str, trusted: Keys, *, allow_tainted: bool = False) -> tup
 
 
 def claim_of(line: bytes, trusted: Keys, *, allow_tainted: bool = False) -> Claim:
-    """One envelope: signed by a trusted key, a statement of ours, by the builder that signed it, of an honest build."""
+    """One envelope: signed by a trusted key, a statement of ours, by the builder that signed it, of an honest build.
+
+    Or the verdict of a rebuild, which must have given the same bytes.
+    """
     opened = unseal(line, trusted)
+    if s.kind_of(opened.payload) == s.TEST_RESULT:
+        return Claim(_passed(decode_verdict(opened.payload)), opened.keys)
     statement = s.decode(opened.payload)
     s.require_builder(statement, tuple(key.id for key in opened.keys))
     if statement.tainted and not allow_tainted:
@@ -60,6 +67,16 @@ def claim_of(line: bytes, trusted: Keys, *, allow_tainted: bool = False) -> Clai
             hint="--allow-tainted if you want it all the same",
         )
     return Claim(statement, opened.keys)
+
+
+def _passed(verdict: Verdict) -> Verdict:
+    if verdict.predicate.result != "PASSED":
+        other = ", ".join(verdict.predicate.failedTests)
+        raise Refuted(
+            f"the verdict on {verdict.build} is {verdict.about.get('outcome', '?')}",
+            details=(f"other bytes: {other}",) if other else (),
+        )
+    return verdict
 
 
 def match(path: str, claims: Sequence[Claim]) -> Match:

@@ -22,6 +22,7 @@ from contractor.store.records import Record
 
 if TYPE_CHECKING:
     from contractor.proof.provenance import Written
+    from contractor.proof.verdict import Reproduction
 
 
 class Witness:
@@ -45,10 +46,10 @@ class Witness:
     def event(self, event: AnyEvent) -> None:
         """Something happened in a build; only shells are kept."""
         if isinstance(event, ShellStarted):
-            body = {"build": event.build, "step": event.step, "why": event.why, "network": event.network}
+            body = {"build": event.build, "step": event.step + 1, "why": event.why, "network": event.network}
             self.journal.append("shell-entered", body)
         elif isinstance(event, ShellFinished):
-            body = {"build": event.build, "step": event.step, "code": event.code, "changed": event.changed}
+            body = {"build": event.build, "step": event.step + 1, "code": event.code, "changed": event.changed}
             self.journal.append("shell-left", body)
 
     def finished(self, record: Record, plan: Plan, write: Callable[[Record], None]) -> Record:
@@ -71,6 +72,14 @@ class Witness:
             record = _spoilt(record, trouble)
             write(record)
         return record
+
+    def verdict(self, found: Reproduction) -> str:
+        """Sign the verdict of a rebuild, and note it; returns the file's path."""
+        from contractor.proof.verdict import write_verdict
+
+        path, sha256 = write_verdict(found, self._store, self.journal.signer)
+        self.journal.append("verdict", {**msgspec.to_builtins(found), "verdict": sha256})
+        return path
 
 
 def _beginning(record: Record, plan: Plan) -> list[tuple[str, dict[str, Any]]]:

@@ -14,8 +14,8 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 
-from contractor.core.errors import Broken
-from contractor.sandbox import process, seccomp, syscalls
+from contractor.core.errors import Broken, Unavailable
+from contractor.sandbox import process, seccomp, strays, syscalls
 from contractor.sandbox.channel import close_all
 from contractor.sandbox.namespace import Inside, enter_empty_network
 from contractor.sandbox.spec import PROXY_ADDRESS, ROOT_ID, Mount, SandboxSpec
@@ -79,8 +79,9 @@ def _mount_options(mount: Mount, data: list[int]) -> list[str]:
 class Started:
     """A running bwrap: its pid, a descriptor that is readable when it ends, and its status pipe."""
 
-    def __init__(self, pid: int, status: int) -> None:
+    def __init__(self, pid: int, status: int, counters: list[int]) -> None:
         self.pid = pid
+        self.counters = counters  # of its own network namespace (strays.py); none where it shares the supervisor's
         self.pidfd = os.pidfd_open(pid)
         self._status = status
         os.set_blocking(status, False)
@@ -108,7 +109,7 @@ class Started:
             os.kill(self.child_pid() or self.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        close_all([self.pidfd, self._status])
+        close_all([self.pidfd, self._status, *self.counters])
 
 
 def start(inside: Inside, spec: SandboxSpec, output: int, on_listener: Callable[[int], None]) -> Started:
@@ -116,7 +117,9 @@ def start(inside: Inside, spec: SandboxSpec, output: int, on_listener: Callable[
     fds: list[int] = []
     status_read, status_write = os.pipe()
     listener = socket.socketpair() if spec.network else None
+    counters: list[int] = []
     try:
+        cpus = _cpus(inside, spec.limits.cpus)
         program = _filter(inside, spec)
         filter_fd = _memory_file(program, fds)
         data = [_memory_file(mount.data, fds) for mount in spec.mounts if mount.kind == "file"]
@@ -130,6 +133,8 @@ def start(inside: Inside, spec: SandboxSpec, output: int, on_listener: Callable[
             if listener is not None:
                 _listen_in_own_network(listener[1])
             _limit(spec)
+            if cpus:
+                os.sched_setaffinity(0, cpus)
             inside.become(spec.user)
             syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # changing ids made /proc/self the real root's
             with contextlib.suppress(OSError):
@@ -142,8 +147,8 @@ def start(inside: Inside, spec: SandboxSpec, output: int, on_listener: Callable[
         pid = process.start(argv, {}, output=output, keep=keep, prepare=prepare, interactive=spec.terminal)
         if listener is not None:
             listener[1].close()
-            _pass_listener(listener[0], on_listener)
-        return Started(pid, status_read)
+            counters = _pass_listener(listener[0], on_listener)
+        return Started(pid, status_read, counters)
     except BaseException:
         os.close(status_read)
         raise
@@ -161,6 +166,17 @@ def _filter(inside: Inside, spec: SandboxSpec) -> bytes:
         machine = os.uname().machine
         made[kind] = seccomp.filter_program(machine, mounts=kind[0], chroot=kind[1], fake_owners=not inside.owners)
     return made[kind]
+
+
+def _cpus(inside: Inside, count: int) -> list[int]:
+    """So many of the CPUs, beginning with another one in each build; none for all. Unavailable: there are fewer."""
+    there = len(inside.cpus)
+    if count > there:
+        raise Unavailable(
+            f"the step is to see {count} CPUs, and there are {there} here",
+            hint="build on a machine with as many, or say fewer in `limits: {cpus: ...}`",
+        )
+    return [inside.cpus[(os.getpid() + number) % there] for number in range(count)]
 
 
 def _memory_file(data: bytes, fds: list[int]) -> int:
@@ -195,19 +211,22 @@ def _listen_in_own_network(sender: socket.socket) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(PROXY_ADDRESS)
         listener.listen(128)
-        sender.sendmsg([b"l"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [listener.fileno()]))])
+        fds = array.array("i", [listener.fileno(), *strays.opened()])
+        sender.sendmsg([b"l"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
 
 
-def _pass_listener(receiver: socket.socket, on_listener: Callable[[int], None]) -> None:
+def _pass_listener(receiver: socket.socket, on_listener: Callable[[int], None]) -> list[int]:
+    """Returns the descriptors of the namespace's counters."""
     receiver.settimeout(10)
     try:
-        _data, fds, _flags, _address = socket.recv_fds(receiver, 1, 1)
+        _data, fds, _flags, _address = socket.recv_fds(receiver, 1, 1 + len(strays.PATHS))
     except TimeoutError:
         fds = []
     if not fds:
-        return  # the child failed before it; its own message is in the step's output
+        return []  # the child failed before it; its own message is in the step's output
     on_listener(fds[0])
-    close_all(fds)
+    os.close(fds[0])
+    return fds[1:]
 
 
 def _write_file(path: str, data: bytes) -> None:

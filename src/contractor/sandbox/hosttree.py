@@ -46,8 +46,11 @@ def mounts() -> tuple[Mount, ...]:
     return (*found, *kernel_mounts(), Mount("tmpfs", "/var/tmp", size=1 << 30, mode=0o1777))
 
 
-def kernel_mounts(memory: int = 0) -> tuple[Mount, ...]:
-    """/proc, /dev and the empty memory directories that every step has. memory: the step's limit in bytes, or 0."""
+def kernel_mounts(memory: int = 0, cpus: int = 0) -> tuple[Mount, ...]:
+    """/proc, /dev and the empty memory directories that every step has.
+
+    memory: the step's limit in bytes, or 0. cpus: how many it is to see, or 0; libc reads their number below /sys.
+    """
     most = memory // 2 if memory else 2 << 30
     return (
         Mount("proc", "/proc"),
@@ -55,4 +58,11 @@ def kernel_mounts(memory: int = 0) -> tuple[Mount, ...]:
         Mount("tmpfs", "/dev/shm", size=most // 2, mode=0o1777),
         Mount("tmpfs", "/run", size=64 << 20),
         Mount("tmpfs", "/tmp", size=most, mode=0o1777),
+        *(_cpus(cpus) if cpus else ()),
     )
+
+
+def _cpus(count: int) -> tuple[Mount, ...]:
+    numbers = b"0\n" if count == 1 else b"0-%d\n" % (count - 1)
+    files = [Mount("file", f"/sys/devices/system/cpu/{name}", data=numbers) for name in ("online", "possible")]
+    return (Mount("tmpfs", "/sys", size=1 << 16), *files)

@@ -34,6 +34,7 @@ class Inside:
         self.channel = channel
         self.maps = maps
         self.owners = maps.tier != "one-id"  # can files have owners here?
+        self.cpus = sorted(os.sched_getaffinity(0))  # of the machine, or what this build was given of it
         self._step_namespaces: dict[int, int] = {}
         self.state: dict[str, Any] = {}  # what one operation leaves for the next (scans, mounts)
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from contractor.core.errors import Broken, ContractorError
-from contractor.sandbox import bwrap
+from contractor.sandbox import bwrap, strays
 from contractor.sandbox.channel import close_all
 from contractor.sandbox.memory import MemoryGroup
 from contractor.sandbox.namespace import Inside, Supervisor
@@ -157,6 +157,7 @@ def run_inside(inside: Inside, args: dict[str, Any], fds: list[int], usage: Usag
         _end_of_all(inside, process.child_pid(), root=spec.user == ROOT_ID)
         code = process.exit_code()
         returned = os.waitstatus_to_exitcode(status)
+        strayed = _strayed(inside, process)
     finally:
         process.close()
     if limit == "time" and watch.most_processes >= spec.limits.processes - 1:
@@ -170,9 +171,21 @@ def run_inside(inside: Inside, args: dict[str, Any], fds: list[int], usage: Usag
         cpu_seconds=used.ru_utime + used.ru_stime,
         max_rss=max(used.ru_maxrss * 1024, watch.most_memory),
         limit=limit,
+        strays=strayed,
     )
     value: dict[str, Any] = msgspec.to_builtins(exit_)
     return value
+
+
+def _strayed(inside: Inside, process: bwrap.Started) -> tuple[int, int]:
+    """What the step sent past the proxy. Steps without network share a namespace, so there it is the difference."""
+    if process.counters:
+        return strays.count(process.counters)
+    if "counters" not in inside.state:
+        inside.state["counters"] = strays.opened()
+    before = inside.state.get("strays", (0, 0))
+    now = inside.state["strays"] = strays.count(inside.state["counters"])
+    return now[0] - before[0], now[1] - before[1]
 
 
 def _end_of_all(inside: Inside, child: int | None, *, root: bool) -> None:

@@ -51,7 +51,8 @@ class Exit(Value, frozen=True):
 
     started: the command was executed; False means that the sandbox itself failed, and `trouble` says how.
     code: its exit code, 128 + signal when one killed it. limit: the limit that ended it (time, memory, disk, files,
-    processes, file-size, log) or "aborted", else empty. Seconds; max_rss in bytes.
+    processes, file-size, log) or "aborted", else empty. Seconds; max_rss in bytes. strays: packets that had nowhere to
+    go, and datagrams to a name server that is not there: what it sent past the proxy.
     """
 
     started: bool
@@ -61,6 +62,7 @@ class Exit(Value, frozen=True):
     max_rss: int = 0
     limit: str = ""
     trouble: str = ""
+    strays: tuple[int, int] = (0, 0)
 
 
 class Tier(Value, frozen=True):

@@ -29,7 +29,10 @@ def check_epoch(node: Node | None, epoch: int | str | None, parameters: Iterable
     known = {parameter.name: parameter for parameter in parameters}
     name = references.only_name(epoch)
     if name not in known:
-        node.problem(f"epoch names {shown(name)}, which is no parameter", did_you_mean(name, known))
+        node.problem(
+            f"epoch names {shown(name)}, which is no parameter",
+            did_you_mean(name, known, "" if known else "there are no parameters"),
+        )
     elif known[name].type != "integer":
         node.problem(
             f"the parameter {name} is a {known[name].type}, not an integer", f"write {name}: {{type: integer}}"

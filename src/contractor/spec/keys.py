@@ -58,8 +58,9 @@ LIMITS: dict[str, tuple[str, str, bool, str]] = {
     "log": ("log", "size", False, "of the build"),
     "file-size": ("file_size", "size", True, "of one file"),
     "files": ("files", "integer", False, "of the build: how many"),
+    "cpus": ("cpus", "integer", True, "of one step: how many it sees and uses, and part of its key; 0: the machine's"),
 }
-UNLIMITED = ("time", "memory")  # where 0 means no limit
+UNLIMITED = ("time", "memory", "cpus")  # where 0 means no limit
 
 # What people know from other tools -> what it is called here
 ALIASES = {

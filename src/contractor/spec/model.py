@@ -22,7 +22,7 @@ class Place(Value, frozen=True):
 
 
 class Limits(Value, frozen=True):
-    """What a step may use, and a build where it says so. 0 means no limit (only for time and memory)."""
+    """What a step may use, and a build where it says so. 0 means no limit (only for time, memory and cpus)."""
 
     time: float = 1800.0  # of one step
     memory: int = 4 << 30  # of one step
@@ -31,6 +31,7 @@ class Limits(Value, frozen=True):
     log: int = 100 << 20  # of the build
     file_size: int = 4 << 30  # of one file; written `file-size`
     files: int = 1_000_000  # of the build: how many
+    cpus: int = 0  # of one step: how many it sees and uses; what it sees is part of its key
 
 
 class EmptyWorkspace(Value, frozen=True, tag="empty-workspace"):

@@ -74,12 +74,13 @@ class BodyWriter:
                 hint="free disk space with `contractor gc`" if full else "",
             ) from error
 
-    def commit(self, digest: str) -> None:
-        """Give it its name: the sha256 of what was written, which the caller has computed on the way."""
+    def commit(self, digest: str) -> bool:
+        """Give it its name: the sha256 of what was written, which the caller has computed on the way. True."""
         os.close(self._fd)
         path = self._captured.path(digest)
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         os.rename(self._path, path)
+        return True
 
     def drop(self) -> None:
         os.close(self._fd)

@@ -8,6 +8,7 @@
     states/<key>                  the workspace after an action (states.py)
     results/<key>.json            finished actions (results.py); unsynced/<boot>/ is of this boot only
     builds/<id>/                  record.json, log, events.jsonl (records.py)
+    journal/                      the audit journal, which nothing is ever taken out of (proof/journal.py)
     work/<id>/                    a running build's place, with `lock` (held) and `uses` (keys that gc must leave)
     locked/<id>.json              which locks were written with this store, and what they name (lock_roots.py)
     trash/                        being removed
@@ -165,7 +166,7 @@ def in_use(store: Store, build: str) -> Iterator[None]:
     finally:
         os.close(lock)
         if not os.path.exists(f"{folder}/place"):
-            for name in ("lock", "uses"):
+            for name in ("lock", "uses", "secrets"):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{folder}/{name}")
             os.rmdir(folder)

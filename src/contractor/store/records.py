@@ -5,6 +5,7 @@
     builds/<id>/log            every byte that the steps wrote; a step's part is in the record as offsets
     builds/<id>/events.jsonl   the events, but the output
     builds/<id>/diagnostics.tar.zst   after a failure, what the specification asked to keep
+    builds/<id>/provenance/     after a success, signed provenance of each artifact (proof/provenance.py)
     builds/<id>/pinned         gc leaves the build alone, with all that it needs: since when, and why (pins.py)
 
 An id is <UTC second>-<name>-<4 hex digits, the part of the second>: builds of a name sort by time.

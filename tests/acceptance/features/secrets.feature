@@ -47,11 +47,41 @@ Feature: A secret is there for the step that asks for it, and nowhere else
         - name: echoes
           secrets: [SHORT, LONG]
           shell: |
-            printf opensesame; sleep 0.2; printf -- '-and-more\n'
+            head -c 10 /run/secrets/LONG; sleep 0.2; tail -c +11 /run/secrets/LONG; echo
       """
     When it is built with: --secret SHORT=$SHORT --secret LONG=$LONG
     Then the outcome is succeeded
     And it does not say "-and-more"
+
+  Scenario: A secret that a step leaves in its workspace
+    Given a secret TOKEN in a file outside the project: "correct-horse-battery"
+    And a specification that begins with the base:
+      """
+        - name: forgets it
+          secrets: [TOKEN]
+          shell: |
+            mkdir conf
+            base64 /run/secrets/TOKEN > conf/auth
+        - create-artifact: out
+      """
+    When it is built with: --secret TOKEN=$TOKEN --keep
+    Then the outcome is rejected
+    And it says "the step left the secret TOKEN in the workspace: conf/auth (in base64)"
+    And it says "the workspace is not kept, for it has the secret TOKEN: conf/auth (in base64)"
+    And no secret is anywhere: not in what was said, the events, the record, the log or the store
+
+  Scenario: A secret whose file is in the project
+    Given a file "key" that says "correct-horse-battery"
+    And a specification:
+      """
+      source: {path: .}
+      steps:
+        - create-systree: {base: debian-12}
+        - {name: uses it, secrets: [KEY], shell: test -s /run/secrets/KEY}
+      """
+    When it is built with: --secret KEY=$PROJECT/key
+    Then the exit code is 2
+    And it says "project/key is part of the source ., which is stored as it is"
 
   Scenario: A secret that was not given
     Given a specification that begins with the base:

@@ -17,7 +17,7 @@ CARRIED = ("EFI/*", "syslinux/*", "utils/*", "live/vmlinuz*", "live/initrd*")
 WATCHED = (
     "EFI", "EFI/BOOT", "EFI/debian", "EFI/debian/grub", "live", "syslinux", "utils", "utils/linux", "utils/mbr"
 )  # fmt: skip
-_NOT_IN_FAT = set('"*/:<>?\\|') | {chr(code) for code in range(32)} | {"\x7f"}
+_NOT_IN_FAT = set('"*/:<>?\\|')
 
 
 def read_medium(folder: str) -> dict[str, bytes]:
@@ -67,7 +67,7 @@ def control(names: list[str]) -> str:
 
 def read_control(text: str) -> list[str]:
     """The names in a control.yml that `control` wrote."""
-    return [json.loads(line.strip().removeprefix("- ")) for line in text.splitlines() if line.startswith("  - ")]
+    return [json.loads(line.strip().removeprefix("- ")) for line in text.split("\n") if line.startswith("  - ")]
 
 
 def _files(folder: str) -> Iterator[str]:
@@ -79,5 +79,5 @@ def _files(folder: str) -> Iterator[str]:
 
 def _require_fat(path: str) -> None:
     for name in path.split("/"):
-        if set(name) & _NOT_IN_FAT or name.endswith((".", " ")) or len(name) > 255:
+        if set(name) & _NOT_IN_FAT or not name.isprintable() or name.endswith((".", " ")) or len(name) > 255:
             raise ValueError(f"{path!r} cannot be a name on FAT32")

@@ -25,7 +25,7 @@ Leak = tuple[bytes, str, str]
 
 
 def leaks(inside: Inside, args: Args, _fds: list[int]) -> list[Leak]:
-    """secrets: values by name. changed: only what changed since the last restore or save; paths: only these (None: all).
+    """secrets: values by name. changed: only what changed since the last restore or save; paths: these (None: all).
 
     Compressed and encrypted content is what it is: nothing is unpacked.
     """

@@ -49,7 +49,7 @@ def run(context: StepContext) -> Made:
         argv=("/bin/sh", _SCRIPT, *action.packages),
         mounts=(
             Mount("bind", "/", TREE),
-            *kernel_mounts(context.limits.memory),
+            *kernel_mounts(context.limits.memory, context.limits.cpus),
             Mount("file", _SCRIPT, data=_INSTALL, mode=0o444),
             *held_files(context),
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from contractor.cli import config
-from contractor.cli.commands.keys import Part
+from contractor.cli.commands.keys import Part, write_out
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk, when
 from contractor.cli.text import sanitize
@@ -56,9 +55,10 @@ def parser() -> Parser:
     verify.add_argument("--every", action="store_true", help="check every signature, not only those that decide")
     verify.add_argument("--json", action="store_true", help="as JSON")
     export = kinds.add_parser(
-        "export", help="for others to keep", description="Write the journal, or only its head, to standard output."
+        "export", help="for others to keep", description="Write out the journal, or only its head."
     )
     export.add_argument("--head", action="store_true", help="only the last lines: enough to see later what was cut")
+    export.add_argument("-o", "--output", metavar="FILE", help="where to (default: standard output)")
     accepting = kinds.add_parser(
         "accept",
         help="findings that are known",
@@ -113,7 +113,7 @@ def _words(body: dict[str, Any]) -> Iterator[str]:
 
 def _short(value: Any) -> str:
     if isinstance(value, list):
-        return "+".join(map(str, value))
+        return ", ".join(map(str, value))
     text = str(value)
     return text[:12] if len(text) == 64 else text
 
@@ -178,7 +178,9 @@ def _error(report: Report) -> Refuted:
     return Refuted(
         f"the audit journal is not as it was written: {count(len(wrong), 'finding')}",
         details=tuple(wrong[:50]),
-        hint="`contractor keys trust FILE` for a key that you know; else find out, then `contractor audit accept`",
+        hint="if you know whose key it is: `contractor keys trust FILE`"
+        if any("not trusted" in text for text in wrong)
+        else "find out what happened; `contractor audit accept --reason TEXT` then notes that it is known",
     )
 
 
@@ -186,9 +188,7 @@ def _export(args: argparse.Namespace, settings: Settings) -> int:
     data = look(open_store(args, settings), settings.heads).data
     if args.head:
         data = data[data.rfind(b"\n", 0, len(data) - 1) + 1 :]
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    write_out(data, args.output)
     return 0
 
 
@@ -196,7 +196,9 @@ def _accept(args: argparse.Namespace, settings: Settings) -> int:
     from contractor.cli.proving import witness_of
 
     store = open_store(args, settings)
-    report = judge(store, settings.heads, Keyring(settings.keys).trusted())
-    number = accept(witness_of(store, settings).journal, report, sanitize(args.reason))
+    journal, number = witness_of(store, settings).journal, 0
+    keys = Keyring(settings.keys).trusted()
+    while more := accept(journal, judge(store, settings.heads, keys), sanitize(args.reason)):
+        number += more  # the entry itself may have to say that the end before it is not what it was
     put([f"accepted: {count(number, 'finding')}" if number else "there is nothing to accept: the journal is whole"])
     return 0

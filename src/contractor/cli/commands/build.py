@@ -14,6 +14,7 @@ from contractor.cli.console import Mode, make_console
 from contractor.cli.eta import history_of
 from contractor.cli.events_file import EventsFile
 from contractor.cli.options import Parser, add_request
+from contractor.cli.secrets import add_secret
 from contractor.cli.steering import add_wish
 from contractor.core.errors import Rejected
 
@@ -32,7 +33,7 @@ def parser() -> Parser:
     made.add_argument("--fresh", action="store_true", help="run every step, whatever has been built before")
     made.add_argument("--fresh-bases", action="store_true", help="the same, and make the bases anew from their mirrors")
     made.add_argument("--events", metavar="FILE", help="write the events as JSON lines ('-': standard output)")
-    made.add_argument("--secret", action="append", default=[], metavar="NAME=FILE", help="a secret, read from a file")
+    add_secret(made)
     made.add_argument("--plain", action="store_true", help="plain lines, also on a terminal")
     made.add_argument("-q", "--quiet", action="store_true", help="show failures only")
     made.add_argument("-v", "--verbose", action="store_true", help="show more of what runs")

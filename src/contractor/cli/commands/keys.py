@@ -41,9 +41,10 @@ def parser() -> Parser:
     use = kinds.add_parser("use", help="choose the key that signs", description="Choose which of your keys signs.")
     use.add_argument("name", help="an own key")
     export = kinds.add_parser(
-        "export", help="print a public key", description="Print a public key, for others to trust: keys export > FILE."
+        "export", help="a public key for others", description="Write a public key, for others to trust."
     )
     export.add_argument("name", nargs="?", help="a key's name or id (default: the key that signs)")
+    export.add_argument("-o", "--output", metavar="FILE", help="where to (default: standard output)")
     trust = kinds.add_parser(
         "trust", help="trust somebody's key", description="Trust the public keys in a file. Compare their ids first."
     )
@@ -67,7 +68,7 @@ def run(argv: list[str]) -> int:
     elif args.do == "use":
         put([f"{ring.use(args.name).name} signs from now on"])
     elif args.do == "export":
-        _export(ring, args.name)
+        write_out(public_text(_chosen(ring, args.name)).encode(), args.output)
     elif args.do == "trust":
         _trust(ring, args.file, args.name)
     else:
@@ -95,12 +96,26 @@ def _list(ring: Keyring, *, as_json: bool) -> int:
     return 0
 
 
-def _export(ring: Keyring, name: str | None) -> None:
+def _chosen(ring: Keyring, name: str | None) -> PublicKey:
     known = [*ring.own(), *ring.others()]
     chosen = name or ring.default()
     if not chosen:
         raise Rejected("there is no key yet", hint="the first build makes one, or `contractor keys new NAME`")
-    sys.stdout.write(public_text(find(known, chosen, "your keys")))
+    return find(known, chosen, "your keys")
+
+
+def write_out(data: bytes, path: str | None) -> None:
+    """To a file, or standard output."""
+    if path is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        with open(path, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise Rejected(f"{path} cannot be written: {error.strerror}", hint="choose another with -o FILE") from error
 
 
 def _trust(ring: Keyring, path: str, name: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,22 +13,23 @@ from contractor.cli import config
 from contractor.cli.commands.keys import Part
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk
-from contractor.cli.text import clip, sanitize, table
+from contractor.cli.provenance_text import materials, said, summary
+from contractor.cli.text import sanitize
 from contractor.core.digest import is_digest
 from contractor.core.errors import Rejected
-from contractor.core.words import count
 from contractor.proof import statement as s
 from contractor.proof.dsse import peek
 from contractor.proof.keyring import Keyring, read_keys
 from contractor.proof.keys import Keys, by_id
 from contractor.proof.provenance import SUFFIX
+from contractor.proof.verdict import Verdict
+from contractor.proof.verdict import decode as decode_verdict
 from contractor.proof.verify import Claim, Match, match, match_digest, read_claims
 
 if TYPE_CHECKING:
     from contractor.store.layout import Store
 
 JSON_VERSION = 1
-_WIDE = 100  # columns of a value from a statement
 
 
 def parser() -> Parser:
@@ -77,7 +78,7 @@ def _verify(args: argparse.Namespace) -> int:
     for item in matches:
         put([f"verified: {sanitize(item.path)} ({item.how})"])
     for claim in dict.fromkeys(item.claim.statement.build for item in matches):
-        put(f"  {line}" for line in _said(next(m.claim for m in matches if m.claim.statement.build == claim)))
+        put(f"  {line}" for line in said(next(m.claim for m in matches if m.claim.statement.build == claim)))
     return 0
 
 
@@ -136,49 +137,6 @@ def _verify_build(args: argparse.Namespace, trusted: Keys, store: Store) -> list
     return found
 
 
-def _said(claim: Claim) -> Iterator[str]:
-    """What a reader wants to know at once; everything that did not come from us is made safe."""
-    yield f"signed by {', '.join(f'{key.name} ({key.id})' for key in claim.keys)}"
-    yield from _summary(claim.statement)
-
-
-def _summary(statement: s.Statement) -> Iterator[str]:
-    made, run = statement.predicate.buildDefinition, statement.predicate.runDetails
-    internal = statement.internal
-    rows = [
-        ("build", f"{statement.build}, {run.metadata.finishedOn}"),
-        ("specification", f"{made.externalParameters.specification.path}, plan {internal.get('plan', '?')}"),
-        *((f"parameter {name}", value) for name, value in made.externalParameters.parameters.items()),
-        *((f"matrix {name}", value) for name, value in made.externalParameters.matrix.items()),
-        *((("asked for", " ".join(made.externalParameters.asked)),) if made.externalParameters.asked else ()),
-        *_sources(statement),
-        ("isolation", ("DEGRADED: " if internal.get("degraded") else "") + str(internal.get("isolation", "?"))),
-        ("epoch", f"{internal.get('epoch', '?')} ({internal.get('epochOrigin', '?')})"),
-        ("materials", _counts(statement)),
-        ("tools", ", ".join(f"{name} {version}" for name, version in run.builder.version.items())),
-    ]
-    if statement.tainted:
-        rows.append(("TAINTED", statement.tainted))
-    yield from table([(sanitize(name), clip(sanitize(text), _WIDE)) for name, text in rows])
-
-
-def _sources(statement: s.Statement) -> Iterator[tuple[str, str]]:
-    for item in statement.predicate.buildDefinition.resolvedDependencies:
-        if item.annotations.get("role") == "commit":
-            changed = item.annotations.get("changedFiles", 0)
-            dirty = f", DIRTY: {changed} not as in it" if item.annotations.get("dirty") else ""
-            yield ("commit", f"{item.uri or item.digest.get('gitCommit', '?')}{dirty}")
-
-
-def _counts(statement: s.Statement) -> str:
-    kinds: dict[str, int] = {}
-    for item in statement.predicate.buildDefinition.resolvedDependencies:
-        role = str(item.annotations.get("role", "other"))
-        kind = "package" if item.uri.startswith("pkg:") else "fetched file" if role == "fetch" else role
-        kinds[kind] = kinds.get(kind, 0) + 1
-    return ", ".join(count(number, kind) for kind, number in sorted(kinds.items()))
-
-
 def _as_json(item: Match) -> dict[str, Any]:
     return {
         "artifact": item.path,
@@ -186,9 +144,15 @@ def _as_json(item: Match) -> dict[str, Any]:
         "subject": item.subject,
         "keys": [{"name": key.name, "id": key.id} for key in item.claim.keys],
         "build": item.claim.statement.build,
-        "tainted": item.claim.statement.tainted,
-        "degraded": bool(item.claim.statement.internal.get("degraded")),
+        **_judged(item.claim.statement),
     }
+
+
+def _judged(statement: s.Statement | Verdict) -> dict[str, Any]:
+    if isinstance(statement, Verdict):
+        return {"about": "a rebuild", "again": str(statement.about.get("again", ""))}
+    degraded = bool(statement.internal.get("degraded"))
+    return {"about": "a build", "tainted": statement.tainted, "degraded": degraded}
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -198,7 +162,8 @@ def _show(args: argparse.Namespace) -> int:
             lines = [line for line in file.read().split(b"\n") if line.strip()]
         for line in lines:
             payload, keys = peek(line)
-            shown.append((path, s.decode(payload), keys))
+            verdict = s.kind_of(payload) == s.TEST_RESULT
+            shown.append((path, decode_verdict(payload) if verdict else s.decode(payload), keys))
     if args.json:
         statements = [msgspec.to_builtins(statement) for _path, statement, _keys in shown]
         put_json(statements[0] if len(statements) == 1 else statements)
@@ -207,10 +172,10 @@ def _show(args: argparse.Namespace) -> int:
         put([sanitize(path)])
         for item in statement.subject:
             put(f"  {sanitize(item.name)}  {name}:{sanitize(value)}" for name, value in item.digest.items())
-        put(f"  {line}" for line in _summary(statement))
+        put(f"  {line}" for line in summary(statement))
         put([f"  key            {', '.join(map(sanitize, keys))}"])
         if args.materials:
-            put(f"    {line}" for line in _materials(statement))
+            put(f"    {line}" for line in materials(statement))
     talk("not verified: `contractor provenance verify` does that")
     return 0
 
@@ -228,9 +193,3 @@ def _files(args: argparse.Namespace) -> list[str]:
     if not found:
         raise Rejected(f"{record.id} has no provenance", hint="a build that succeeded and made an artifact has it")
     return found
-
-
-def _materials(statement: s.Statement) -> Iterator[str]:
-    for item in statement.predicate.buildDefinition.resolvedDependencies:
-        digest = next((f"{name}:{value}" for name, value in item.digest.items()), "no digest")
-        yield f"{sanitize(item.uri or item.name)}  {sanitize(digest)}"

@@ -23,7 +23,7 @@ from contractor.cli.proving import witness_of
 from contractor.cli.retry_console import RetryConsole
 from contractor.cli.retry_output import Difference, first_difference
 from contractor.cli.retry_words import meant
-from contractor.cli.secrets import read_secrets
+from contractor.cli.secrets import add_secret, read_secrets
 from contractor.cli.stop import Stop
 from contractor.cli.text import sanitize
 from contractor.core.errors import EXIT_CODES, Outcome, Rejected
@@ -52,7 +52,7 @@ def parser() -> Parser:
         action="store_true",
         help=f"stop at the first attempt that does not succeed; --times is the most (default {_HUNTING})",
     )
-    made.add_argument("--secret", action="append", default=[], metavar="NAME=FILE", help="a secret, read from a file")
+    add_secret(made)
     made.add_argument("--json", action="store_true", help="the verdict and the attempts as JSON")
     made.add_argument("--one-id", action="store_true", help="isolate with one id only: degraded, for comparison")
     return made
@@ -191,7 +191,7 @@ def next_steps(found: Verdict, retry: Retry, tried: Sequence[Tried]) -> list[str
     left = [one.record.id for one in tried if one.record.steps[retry.step].left]
     own = [build] if retry.record.steps[retry.step].left else []
     shell = f"contractor shell {(own + left[::-1])[0]} --step {number}" if own or left else ""
-    enter = [f"{shell}  # in the sandbox of the step, as it was left"] if shell else []
+    enter = [f"{shell}  # in its sandbox, as it was left"] if shell else []
     logs = [f"contractor log {build} --step {number} --attempts  # what each of them wrote"]
     if found.kind == "undecided":
         return [f"{again} --times 5"]

@@ -12,7 +12,7 @@ from contractor.build.shell import has_command
 from contractor.cli import config
 from contractor.cli.options import Parser, open_store
 from contractor.cli.proving import witness_of
-from contractor.cli.secrets import read_secrets
+from contractor.cli.secrets import add_secret, read_secrets
 from contractor.cli.steering import opener, require_terminal
 from contractor.cli.stop import Stop
 from contractor.cli.text import sanitize
@@ -40,7 +40,7 @@ def parser() -> Parser:
     when = made.add_mutually_exclusive_group()
     when.add_argument("--before", action="store_true", help="as it was before the step, also if it failed")
     when.add_argument("--after", action="store_true", help="as it was after the step")
-    made.add_argument("--secret", action="append", default=[], metavar="NAME=FILE", help="a secret, read from a file")
+    add_secret(made)
     made.add_argument("--one-id", action="store_true", help="isolate with one id only: degraded, for comparison")
     return made
 
@@ -69,7 +69,7 @@ def run(argv: list[str]) -> int:
     witness = witness_of(store, settings)
     teller = _Teller(settings, plan, witness)
     if command is not None:
-        body = {"build": record.id, "step": index, "why": "a command", "program": command[0]}
+        body = {"build": record.id, "step": index + 1, "why": "a command", "program": command[0]}
         witness.journal.append("shell-entered", body)
         return run_command(scene, store, sandbox, options, (command, _write, teller))
     return converse(scene, store, sandbox, options, (opener(settings)(), teller))

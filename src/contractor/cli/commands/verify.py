@@ -15,11 +15,12 @@ from contractor.cli.console import make_console
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json
 from contractor.cli.proving import witness_of
-from contractor.cli.secrets import read_secrets
+from contractor.cli.secrets import add_secret, read_secrets
 from contractor.cli.stop import Stop
 from contractor.cli.text import sanitize
 from contractor.core.errors import EXIT_CODES, Outcome, Rejected
 from contractor.core.words import count
+from contractor.proof.verdict import Reproduction
 from contractor.sandbox.local import choose
 from contractor.store.records import Records
 
@@ -38,7 +39,7 @@ def parser() -> Parser:
     made.add_argument(
         "--vary", metavar="LIST", default=",".join(VARIATIONS), help="of these: %(default)s; '' for none of them"
     )
-    made.add_argument("--secret", action="append", default=[], metavar="NAME=FILE", help="a secret, read from a file")
+    add_secret(made)
     made.add_argument("--one-id", action="store_true", help="isolate with one id only: degraded, for comparison")
     made.add_argument("--json", action="store_true", help="the verdict as JSON")
     made.add_argument("--plain", action="store_true", help="plain lines, also on a terminal")
@@ -66,16 +67,23 @@ def run(argv: list[str]) -> int:
         console.tick(time.time())
 
     folder = os.path.dirname(Records(store).read(build).spec)
-    options = Options(folder=folder, secrets=read_secrets(args.secret), tick=tick, witness=witness_of(store, settings))
+    witness = witness_of(store, settings)
+    options = Options(folder=folder, secrets=read_secrets(args.secret), tick=tick, witness=witness)
     try:
         verdict = verify(build, store, sandbox, options, emit=console, vary=_variations(args.vary))
     finally:
         console.close()
+    signed = witness.verdict(_reproduction(verdict))
     if args.json:
-        put_json({"version": JSON_VERSION, **msgspec.to_builtins(verdict)})
+        put_json({"version": JSON_VERSION, **msgspec.to_builtins(verdict), "signed": signed})
     else:
-        put(lines(verdict))
+        put([*lines(verdict), f"signed: {signed}"])
     return exit_code(verdict)
+
+
+def _reproduction(verdict: Verdict) -> Reproduction:
+    different = tuple(difference.name for difference in verdict.differences)
+    return Reproduction(verdict.build, verdict.again, verdict.outcome, verdict.same, different, verdict.varied)
 
 
 def _variations(text: str) -> tuple[str, ...]:
