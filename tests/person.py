@@ -76,7 +76,9 @@ class Person:
         """Wait for a text after what has been waited for before; what came up to its end. Colours are no text."""
         wanted = text.encode()
         until = time.monotonic() + seconds
-        while (found := self._text.find(wanted, self._seen)) < 0:
+        start = self._seen
+        while (found := self._text.find(wanted, start)) < 0:
+            start = max(start, len(self._text) - len(wanted) + 1)
             left = until - time.monotonic()
             assert left > 0, f"{text!r} was not seen in {seconds} s:\n{self.recent()}"
             if not self._wait(left):

@@ -13,6 +13,8 @@ import hashlib
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 ARCHIVE = "http://deb.debian.org/debian"
@@ -32,13 +34,26 @@ class Mirror:
         self.packages: dict[str, tuple[str, str]] = {}
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
+        self._known: dict[str, bytes] = {}
 
     def answer(self, url: str) -> tuple[int, str, bytes]:
         self.asked.append(url)
         path = url.removeprefix(f"{ARCHIVE}/")
         if path in self.files:
             return 200, "application/octet-stream", self.files[path]
-        return 404, "text/plain", b"not here\n"
+        if f"/dists/{SUITE}/" in url or (path.startswith("pool/main/") and path.count("/") == 2):
+            return 404, "text/plain", b"not here\n"
+        return self._real(url)
+
+    def _real(self, url: str) -> tuple[int, str, bytes]:
+        """What bases are made of is Debian's own."""
+        if url not in self._known:
+            try:
+                with urllib.request.urlopen(url, timeout=60) as found:
+                    self._known[url] = found.read()
+            except urllib.error.HTTPError as error:
+                return error.code, "text/plain", b""
+        return 200, "application/octet-stream", self._known[url]
 
     def set(self, text: str) -> None:
         """ "greeter 1.0 (greeter-data), greeter-data 1.0": what there is from now on, and nothing else."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from accounts import Account
 from pytest_bdd import given, parsers, then, when
@@ -48,3 +50,18 @@ def _nothing(worlds: list[World]) -> None:
         assert again.code == 0, again
         assert again.steps(events.StepStarted) == [], again
         assert again.digests() == before
+
+
+@when("root and an ordinary user list their artifacts")
+def _list(worlds: list[World]) -> None:
+    """Of the bases that were made when the tests began, at the same time and in two stores."""
+    for world in worlds:
+        world.done.append(world.run("list", "--json", command="artifacts"))
+
+
+@then(parsers.parse("both have the same {artifact}"))
+def _has_the_same(worlds: list[World], artifact: str) -> None:
+    lists = [json.loads(world.last.out)["artifacts"] for world in worlds]
+    found = [{made["digest"] for made in made_there if made["name"] == artifact} for made_there in lists]
+    assert found[0] == found[1], found
+    assert len(found[0]) == 1, found

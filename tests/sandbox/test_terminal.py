@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from conftest import Account, processes
+from contractor.sandbox.terminal import Terminal
 from person import Person
 
 _FACTS = """
@@ -311,6 +312,17 @@ def test_nothing_runs_when_the_person_has_gone(account: Account, failed: dict[st
         os.utime(account.store / "work" / name, (0, 0))
     assert account.run("gc").returncode == 0
     assert account.leftovers() == []
+
+
+def test_a_terminal_that_has_gone_before_is_no_accident() -> None:
+    """A second shell of the same command: nobody is told that the window was closed."""
+    master, slave = os.openpty()
+    os.close(master)
+    try:
+        with pytest.raises(KeyboardInterrupt), Terminal(slave, slave).lent(None):  # type: ignore[arg-type]
+            raise AssertionError("it was lent")
+    finally:
+        os.close(slave)
 
 
 def test_no_time_limit_runs_for_a_person_and_the_other_limits_do(account: Account) -> None:

@@ -46,7 +46,7 @@ def record(build: str, outcome: str = "succeeded", **more) -> Record:
 
 
 def add(store: Store, made: Record, log: bytes = b"") -> Record:
-    os.mkdir(Records(store).folder(made.id))
+    os.makedirs(Records(store).folder(made.id), exist_ok=True)
     Records(store).write(made)
     Path(Records(store).folder(made.id), "log").write_bytes(log)
     return made

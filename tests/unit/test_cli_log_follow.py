@@ -76,7 +76,6 @@ def test_a_build_that_has_only_its_folder_is_waited_for(store, capfdbinary):
 
     def work() -> None:
         time.sleep(0.05)
-        os.rmdir(folder)
         play(build)()
 
     os.mkdir(folder)

@@ -110,6 +110,7 @@ def check_line(line: str) -> None:
         assert len(words) > place + 1 and words[place + 1] in COMMANDS, line
         parser = GENERATE.parser_of(words[place + 1])
         given = [word for word in words[place + 2 :] if word != "..."]
+        given = given[: given.index("--")] if "--" in given else given  # what follows is a command inside
         try:
             _parsed, unknown = parser.parse_known_args(given)
         except ContractorError as error:

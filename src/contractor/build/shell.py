@@ -53,11 +53,13 @@ class Reason(NamedTuple):
 def enter(context: StepContext, spec: SandboxSpec | None, terminal: Terminal, reason: Reason) -> Visit:
     """Give a person a shell where the step's command runs (spec), or would run if it had one (None).
 
-    Broken: the sandbox could not be set up. A shell that a limit ended has ended, and why is said.
+    Broken: the sandbox could not be set up; Rejected: there is no shell in the tree. What a limit ended has ended, and
+    why is said.
     """
     own = spec if spec is not None else beside(context)
     command = shlex.join(own.argv) if spec is not None else ""
     network = ", ".join(context.action.hosts) if own.network else "none"
+    made = interactive(context, own, command, terminal.kind)
     context.emit(
         ShellStarted(
             at=time.time(),
@@ -69,7 +71,7 @@ def enter(context: StepContext, spec: SandboxSpec | None, terminal: Terminal, re
             network=network,
         )
     )
-    exit_ = context.converse(interactive(context, own, command, terminal.kind), terminal)
+    exit_ = context.converse(made, terminal)
     changed = tuple(context.place.call("changed"))
     tree = bool(context.place.call("tree-changed"))
     count = len(changed) + tree

@@ -1,37 +1,35 @@
 """Build again from a record alone: without any network, under other conditions, and compare everything that comes out.
 
-The plan is the one that was run, under keys of its own, so that every step runs; what its steps fetched is served from
-the store. Bases are taken from the store: each is an artifact with a digest, which a build of its own makes.
+The plan is the one that was run (again.py), under other conditions (conditions.py). What the second build leaves is
+its record, its log, the artifacts that differ, and the verdict: no other build could ever find the rest.
 """
 
 from __future__ import annotations
 
-import os
+import time
 
 import msgspec
 
+from contractor.build.again import MARK, plan_again, require_whole
+from contractor.build.conditions import VARIATIONS, Conditions, choose, constant, varied
 from contractor.build.context import Emit, Options
 from contractor.build.executor import execute
-from contractor.build.explain import explain
+from contractor.build.explain import Explainer
 from contractor.build.history import plan_of
-from contractor.build.inside.vary import Variation
 from contractor.build.members import Members, compare_archives
 from contractor.build.steer import Steering
-from contractor.core.errors import Rejected
+from contractor.build.tools import host_facts, tool_versions
+from contractor.core.events import ArtifactInfo, Notice
 from contractor.core.values import Value
-from contractor.plan.model import Action, Plan
-from contractor.plan.planner import base_artifact
-from contractor.plan.rekey import Changed, rekey
+from contractor.plan.model import Plan
 from contractor.sandbox.local import LocalSandbox
-from contractor.spec.model import base_of
 from contractor.store.layout import Store
 from contractor.store.records import Record, Records
 from contractor.store.results import Results
 
-VARIATIONS = ("kernel", "cpus", "hostname", "file-order")  # the others (time, path, ids of files) differ by themselves
-_MOST = 1 << 30  # compressed bytes of two artifacts that are read to say where they differ
-_CHOOSE = "`contractor list` shows the builds; choose one that succeeded"
-_SHARE = 4  # of the memory that is free, a workspace in memory may have one of this many parts
+__all__ = ["VARIATIONS", "Difference", "Verdict", "verify"]
+
+_MOST = 16 << 30  # bytes of two archives that are read to say where they differ
 
 
 class Difference(Value, frozen=True):
@@ -45,140 +43,146 @@ class Difference(Value, frozen=True):
 
 
 class Verdict(Value, frozen=True):
-    """again: the build that was made to compare. same: artifacts whose digest is the same. varied: what was other."""
+    """again: the build that was made to compare. outcome: reproduced, not-reproducible, or how the second build ended,
+    which then proves nothing. same: artifacts whose digest is the same. varied, constant: conditions, in words. tools:
+    what was another version, (then, now). message: how the second build failed, where it did. signed: where the
+    signed verdict is."""
 
     build: str
     again: str
-    outcome: str  # reproduced, not-reproducible, or how the second build ended
+    outcome: str
     same: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
     varied: tuple[str, ...] = ()
+    constant: tuple[str, ...] = ()
+    tools: dict[str, tuple[str, str]] = {}
     message: str = ""
+    signed: str = ""
     version: int = 1
 
     @property
     def reproduced(self) -> bool:
         return self.outcome == "reproduced"
 
+    @property
+    def conclusive(self) -> bool:
+        return self.outcome in ("reproduced", "not-reproducible")
+
 
 def verify(
     build: str, store: Store, sandbox: LocalSandbox, options: Options, *, emit: Emit, vary: tuple[str, ...] = VARIATIONS
 ) -> Verdict:
-    """Rejected, before anything runs: a build that cannot be built again from what the store has."""
+    """Rejected, before anything runs: a build that proves nothing, or that the store lacks something of."""
     record = Records(store).read(build)
     plan = plan_of(Records(store), build)
-    _require_clean(record)
-    again, variation = _again(plan, record, store, sandbox), _variation(plan, store, vary)
+    require_whole(record)
+    conditions = choose(plan, store, vary)
+    made = _build(plan, record, (store, sandbox), options._replace(variation=conditions.variation), emit, conditions)
+    if conditions.variation.tmpfs and made.outcome in ("failed", "out-of-limits", "broken"):
+        conditions = conditions.on_disk(f"with the workspace in memory it {made.outcome}: {made.message}")
+        text = "built once more with the workspace on the disk: it may not have fitted into memory"
+        emit(Notice(at=time.time(), build=made.id, text=text, level="warning"))
+        made = _build(plan, record, (store, sandbox), options._replace(variation=conditions.variation), emit, conditions)
+    found = Verdict(
+        build=build,
+        again=made.id,
+        outcome=made.outcome,
+        varied=varied(conditions, record.started),
+        constant=constant(conditions, vary),
+        tools=_tools(record, store),
+        message=made.message,
+    )
+    if made.outcome == "succeeded":
+        found = _compared(found, record.artifacts, made.artifacts, Explainer(store, sandbox, options.tick))
+    elif made.outcome == "failed":  # by its own doing, where it once succeeded
+        found = _compared(found, record.artifacts, (), Explainer(store, sandbox, options.tick))
+    return _signed(found, store, options) if found.conclusive else found
+
+
+def _build(
+    plan: Plan, record: Record, local: tuple[Store, LocalSandbox], options: Options, emit: Emit, conditions: Conditions
+) -> Record:
+    """The second build; what it stored goes, but for artifacts that are not the first build's."""
+    store, sandbox = local
+    again = plan_again(plan, record, store, sandbox, options.secrets)
     wanted = options._replace(
-        offline=True,
-        replaying=f"the build {build}",
-        steering=Steering(words=("--verify", build)),
-        variation=variation,
+        offline=True, replaying=f"the build {record.id}", steering=Steering(words=(MARK, record.id))
     )
-    made = execute(again, store, sandbox, emit, wanted)
-    varied = _varied(variation)
-    if made.outcome != "succeeded":
-        return Verdict(build, made.id, made.outcome, varied=varied, message=made.message)
-    before = {artifact.name: artifact.digest for artifact in record.artifacts}
-    after = {artifact.name: artifact.digest for artifact in made.artifacts}
-    differences = tuple(
-        _difference(name, (before.get(name, ""), after.get(name, "")), store, sandbox)
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name)
-    )
-    same = tuple(name for name in before if before[name] == after.get(name))
-    outcome = "not-reproducible" if differences else "reproduced"
-    return Verdict(build, made.id, outcome, same, differences, varied)
+    known = {artifact.digest for artifact in record.artifacts}
+    own = [new.key for new, old in zip(again.actions, plan.actions, strict=True) if new.key != old.key]
+    with conditions.outside():
+        try:
+            return execute(again, store, sandbox, emit, wanted)
+        finally:
+            _forget(own, store, sandbox, known)
 
 
-def _require_clean(record: Record) -> None:
-    if record.outcome != "succeeded":
-        raise Rejected(
-            f"{record.id} has not succeeded ({record.outcome}): there is nothing to compare with", hint=_CHOOSE
-        )
-    if record.tainted:
-        raise Rejected(f"{record.id} is tainted: {record.tainted}", hint="build without the shell, and verify that")
-    if not record.artifacts:
-        raise Rejected(f"{record.id} made no artifact: there is nothing to compare", hint="add a create-artifact step")
-    if record.asked:
-        raise Rejected(
-            f"{record.id} was asked for something else than its plan ({' '.join(record.asked)})",
-            hint="verify a build of the whole plan",
-        )
-
-
-def _again(plan: Plan, record: Record, store: Store, sandbox: LocalSandbox) -> Plan:
-    """The plan under keys of its own, with what each step fetched as the only answers that it gets."""
-    session = os.urandom(16).hex()
+def _forget(keys: list[str], store: Store, sandbox: LocalSandbox, known: set[str]) -> None:
+    """Remove the results of these keys, and their layers; those of artifacts that are not known keep these from gc."""
     results = Results(store, sandbox.ids)
-    extra: dict[int, dict[str, str]] = {}
-    for position, action in enumerate(plan.actions):
-        name = base_of(action.step.action)
-        if name:
-            _require_base(plan, name, action, results)
-        if not name or action.kind != "create-systree":
-            extra[position] = {"verify": session}
-    made = rekey(plan, Changed(extra=extra))
-    replays = {}
-    for position, action in enumerate(plan.actions):
-        result = results.read(action.key)
-        fetches = result.fetches if result is not None else record.steps[position].fetches
-        hidden = [fetch.url for fetch in fetches if fetch.method == "CONNECT" and fetch.verdict == "allowed"]
-        if hidden:
-            raise Rejected(
-                f"step {position + 1} ({action.step.name}) fetched through TLS ({hidden[0]}): what came was not kept",
-                hint="fetch it with a `fetch` step and its sha256, which is kept",
-            )
-        if action.hosts:
-            replays[made.actions[position].key] = plan.replays.get(action.key, fetches)
-    return msgspec.structs.replace(made, replays=replays)
+    layers = []
+    for key in keys:
+        result = results.read(key)
+        if result is None or (result.artifact is not None and result.artifact.digest not in known):
+            continue
+        results.remove(key)
+        if result.layer:
+            layers.append(key)
+    if layers:
+        from contractor.build.removal import removal
+
+        with removal() as hands:
+            hands.remove(store.path("layers", sandbox.ids), layers)
 
 
-def _require_base(plan: Plan, name: str, action: Action, results: Results) -> None:
-    layer = action.kind == "create-systree" and results.find(action.key) is not None
-    if not layer and results.find(base_artifact(plan.bases[name]).key) is None:
-        raise Rejected(
-            f"the base {name} of this build is not in the store any more", hint=f"`contractor bases` makes {name} again"
-        )
-
-
-def _variation(plan: Plan, store: Store, vary: tuple[str, ...]) -> Variation:
-    free = _free_memory() // _SHARE
-    size = sum(_size(store.state(action.key)) for action in plan.actions)
-    many = len(os.sched_getaffinity(0)) > 1
-    return Variation(
-        personality="kernel" in vary,
-        cpus=1 if "cpus" in vary and many else 0,
-        hostname="elsewhere.example" if "hostname" in vary else "",
-        tmpfs=free if "file-order" in vary and size * 2 < free else 0,
+def _compared(
+    found: Verdict, before: tuple[ArtifactInfo, ...], after: tuple[ArtifactInfo, ...], explainer: Explainer
+) -> Verdict:
+    """All outputs, by name and digest."""
+    olds, news = {made.name: made for made in before}, {made.name: made for made in after}
+    differences = tuple(
+        _difference(name, olds.get(name), news.get(name), explainer)
+        for name in sorted({*olds, *news})
+        if name not in olds or name not in news or olds[name].digest != news[name].digest
     )
+    same = tuple(name for name in olds if name in news and olds[name].digest == news[name].digest)
+    outcome = "not-reproducible" if differences else "reproduced"
+    return msgspec.structs.replace(found, outcome=outcome, same=same, differences=differences)
 
 
-def _varied(variation: Variation) -> tuple[str, ...]:
-    """What was other than in the first build, in words."""
-    words = ["a later time", "another folder outside"]
-    words += ["a kernel called 2.6, addresses not randomised"] if variation.personality else []
-    words += [f"{variation.cpus} CPU"] if variation.cpus else []
-    words += ["another host name outside"] if variation.hostname else []
-    words += ["another order of files (a workspace in memory)"] if variation.tmpfs else []
-    return tuple(words)
+def _difference(name: str, old: ArtifactInfo | None, new: ArtifactInfo | None, explainer: Explainer) -> Difference:
+    if old is None or new is None:
+        return Difference(name, old.digest if old else "", new.digest if new else "")
+    if old.size + new.size > _MOST:
+        return Difference(name, old.digest, new.digest, Members(why_not="too large to be compared here"))
+    members = compare_archives(explainer.store, old.digest, new.digest)
+    return Difference(name, old.digest, new.digest, members, explainer.explain(old.digest, new.digest, members))
 
 
-def _difference(name: str, digests: tuple[str, str], store: Store, sandbox: LocalSandbox) -> Difference:
-    before, after = digests
-    if not before or not after:
-        return Difference(name, before, after)
-    members = compare_archives(store, before, after, most=_MOST)
-    return Difference(name, before, after, members, explain(store, sandbox, before, after))
+def _tools(record: Record, store: Store) -> dict[str, tuple[str, str]]:
+    """What is not the version that it was."""
+    then, now = {**record.tools, **record.host}, {**tool_versions(store), **host_facts()}
+    return {
+        name: (then.get(name, "none"), now.get(name, "none"))
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    }
 
 
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0
+def _signed(found: Verdict, store: Store, options: Options) -> Verdict:
+    """Signed, written beside the second build's record, and noted in the audit journal."""
+    if options.witness is None:
+        return found
+    from contractor.proof.verdict import Reproduction, write_verdict
 
-
-def _free_memory() -> int:
-    with open("/proc/meminfo", encoding="ascii") as file:
-        return next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable"))
+    about = Reproduction(
+        build=found.build,
+        again=found.again,
+        outcome=found.outcome,
+        same=found.same,
+        different=tuple(difference.name for difference in found.differences),
+        varied=found.varied,
+    )
+    path, sha256 = write_verdict(about, store, options.witness.journal.signer)
+    options.witness.journal.append("verdict", {**msgspec.to_builtins(about), "sha256": sha256})
+    return msgspec.structs.replace(found, signed=path)

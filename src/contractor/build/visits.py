@@ -71,7 +71,12 @@ class Visits:
         """A step failed, its mounts and the workspace are as it left them."""
         if self._steering.debug and self._context.place.started:
             keep_diagnostics(self._context, self._books, error)  # before anybody changes what they are of
-            self._enter(self._context.spec, "as the failed step left it", "exit ends the build, which stays failed")
+            try:
+                self._enter(self._context.spec, "as the failed step left it", "exit ends the build, which stays failed")
+            except ContractorError as trouble:
+                self._books.notice(f"there is no shell: {trouble.message}", "warning")
+            except KeyboardInterrupt:
+                return  # the terminal has gone: the step has failed all the same
 
     def after(self, index: int) -> None:
         """A step succeeded and what it left is stored. Ended: nothing more was asked for."""

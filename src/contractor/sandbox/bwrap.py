@@ -26,6 +26,7 @@ _ROOT_CAPABILITIES = (
     "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETFCAP", "SYS_CHROOT", "AUDIT_WRITE",
     "NET_BIND_SERVICE", "MKNOD",
 )  # fmt: skip
+_STACK = 8 << 20  # bytes; configure scripts and make look at it
 _TRUSTED_CAPABILITIES = (*_ROOT_CAPABILITIES, "SYS_ADMIN", "DAC_READ_SEARCH", "SETPCAP")
 
 
@@ -199,9 +200,12 @@ def _limit(spec: SandboxSpec) -> None:
         _soft, hard = resource.getrlimit(kind)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (value, value))
+    # The same on every machine, as far as it allows.
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, files), files))  # the same on every machine
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, files), files))
+    _soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    resource.setrlimit(resource.RLIMIT_STACK, (_STACK if hard == resource.RLIM_INFINITY else min(_STACK, hard), hard))
 
 
 def _listen_in_own_network(sender: socket.socket) -> None:

@@ -139,7 +139,7 @@ def _child(maps: idmap.IdMaps, operations: Mapping[str, Operation], channel: Cha
         os.setsid()  # no terminal: nothing inside can reach it, and its Ctrl-C is the caller's to handle
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
+        syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS)
         os.write(ready, b"u")
         if os.read(go, 1) != b"g":
             return
@@ -153,6 +153,8 @@ def _child(maps: idmap.IdMaps, operations: Mapping[str, Operation], channel: Cha
             return
         syscalls.make_mounts_private()
         enter_empty_network()
+        syscalls.set_domain_name("(none)")  # as the kernel has it where nobody set one
+        syscalls.personality(0)
         os.umask(0o022)
         os.write(ready, b"r")
         close_all(pipes)

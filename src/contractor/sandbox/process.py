@@ -62,8 +62,9 @@ def start(
         if prepare is not None:
             prepare()
         _close_all_but(sorted(keep))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
+        for number in signal.valid_signals():  # whatever the caller ignores
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(argv[0], list(argv), dict(env))
     except BaseException as error:

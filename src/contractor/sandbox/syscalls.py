@@ -58,6 +58,11 @@ def personality(flags: int) -> None:
     _check(_libc.personality(ctypes.c_ulong(flags)), "personality")
 
 
+def set_domain_name(name: str) -> None:
+    """NIS's, in a UTS namespace of one's own."""
+    _check(_libc.setdomainname(name.encode(), ctypes.c_size_t(len(name.encode()))), "setdomainname")
+
+
 def prctl(option: int, value: int) -> None:
     zero = ctypes.c_ulong(0)
     _check(_libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero), f"prctl {option}")

@@ -52,9 +52,12 @@ class Terminal:
         """Both sides of a new pseudo terminal of the same size and settings: (ours, the sandbox's).
 
         While the block lasts the person's terminal is raw: every key goes inside, Ctrl-C too. Its settings come back.
-        The sandbox's side is closed when the sandbox has it; ours at the end.
+        The sandbox's side is closed when the sandbox has it; ours at the end. KeyboardInterrupt: the terminal has gone.
         """
-        settings = termios.tcgetattr(self.source)
+        try:
+            settings = termios.tcgetattr(self.source)
+        except termios.error as error:
+            raise KeyboardInterrupt from error
         self._ours, theirs = _both_sides(supervisor)
         os.set_blocking(self._ours, False)  # what nobody takes inside must not stop what comes out
         self._epoll.register(self.source, select.EPOLLIN)
@@ -62,7 +65,8 @@ class Terminal:
         try:
             termios.tcsetattr(theirs, termios.TCSANOW, settings)
             self._resize()
-            tty.setraw(self.source, termios.TCSANOW)
+            with contextlib.suppress(termios.error):  # gone just now: `keys` says so
+                tty.setraw(self.source, termios.TCSANOW)
             yield self._ours, theirs
         except BaseException:
             with contextlib.suppress(OSError):

@@ -47,7 +47,7 @@ Feature: A capsule has all that a build needs
       """
     And it has been locked
     When this is run: contractor capsule export -o scenario.capsule
-    And the capsule loses its last 20000 bytes
+    And the capsule loses its last 3000 bytes
     And this is run: contractor capsule import scenario.capsule elsewhere
     Then the exit code is 2
     And it says "the capsule scenario.capsule is refused: it ends in"

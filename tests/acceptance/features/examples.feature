@@ -12,3 +12,8 @@ Feature: The examples give the same artifacts, whoever builds them and wherever
       | make-hello     | make-hello |
       | python-wheel   | wheel      |
       | debian-package | hello-deb  |
+
+  @both
+  Scenario: The base is the same, bit for bit
+    When root and an ordinary user list their artifacts
+    Then both have the same debian-12

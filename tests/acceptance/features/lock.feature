@@ -43,7 +43,7 @@ Feature: What is locked stays as it is
     When it is locked again
     Then it prints "nothing changed"
     And the lock is as it was
-    When it is locked with: --check --update
+    When it is locked with: --check --update greeter other
     Then the exit code is 3
     And it prints "greeter:amd64"
     And the lock is as it was
@@ -105,7 +105,7 @@ Feature: What is locked stays as it is
       - create-artifact: {name: result, files: [version]}
       """
     And it has been locked
-    When what was fetched is gone from the store
+    When of what was fetched, all files are gone from the store
     And it is built with: --locked --offline --fresh
     Then the outcome is unavailable
     And it says "4 of 4 files that the lock names are not in the store"
@@ -114,7 +114,7 @@ Feature: What is locked stays as it is
     Then the outcome is succeeded
     And the artifact result holds:
       | version | 1.0\n |
-    When what was fetched is gone from the store
+    When of what was fetched, all files are gone from the store
     And the mirror has greeter 2.0 instead
     And it is built with: --locked --fresh
     Then the outcome is broken
@@ -130,7 +130,7 @@ Feature: What is locked stays as it is
       - shell: cat /usr/share/versions/greeter
       """
     And it has been locked
-    When what was fetched is gone from the store, but the index files
+    When of what was fetched, the packages are gone from the store
     And the mirror has other bytes under the same names
     And it is built with: --locked --fresh
     Then the outcome is broken

@@ -31,6 +31,5 @@ def apply(inside: Inside, variation: Variation) -> None:
     if variation.cpus:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-variation.cpus :])
     if variation.hostname:
-        syscalls.unshare(syscalls.CLONE_NEWUTS)
         socket.sethostname(variation.hostname)
     inside.state["tmpfs"] = variation.tmpfs
