@@ -171,10 +171,10 @@ def told(records: list, *, width: int = 0, mode: str = "plain", matrices=MATRICE
 
 
 def three() -> list:
-    good = record("20250304-101500-iuk-0001", seconds=5.0, artifacts=ARTIFACTS[:1], steps=(
+    good = record("20250304-101500-iuk-0001", seconds=3.6, artifacts=ARTIFACTS[:1], steps=(
         step("base", "cached"), step("unpack release-4.0", seconds=1.0), step("Compress", seconds=2.5),
     ))  # fmt: skip
-    bad = record("20250304-101500-iuk-0002", "failed", seconds=3.0, message="exit code 3", hint="look\nthere", steps=(
+    bad = record("20250304-101500-iuk-0002", "failed", seconds=12.0, message="exit code 3", hint="look\nthere", steps=(
         step("base", "cached"), step("unpack release-4.1", seconds=1.2), step("Compress", "failed", seconds=1.0),
     ))  # fmt: skip
     return [good, bad, None]
@@ -187,6 +187,8 @@ def test_the_last_words_have_the_times_and_every_failure_with_its_hint() -> None
     assert "unpack release-4.…" in text and "base" not in text, "what was cached everywhere took no time"
     compress = next(line for line in lines if line.strip().startswith("Compress"))
     assert compress.split() == ["Compress", "2.5", "s", "1.0", "s", "failed", "-"]
+    waiting = next(line for line in lines if line.strip().startswith("waiting for each other"))
+    assert waiting.split()[4:] == ["-", "9.8", "s", "-"]
     assert "✗ 4.1 failed in step 3 of 3, Compress" in lines
     after = lines[lines.index("✗ 4.1 failed in step 3 of 3, Compress") :]
     assert after[1:4] == ["  exit code 3", "  hint: look", "        there"]

@@ -10,7 +10,9 @@ import pytest
 from proof_kit import BUILD, built, plan, signer, tree, with_copies
 
 from contractor.build.export import export_artifacts
+from contractor.cli import config
 from contractor.cli.commands import artifacts, audit, keys, provenance
+from contractor.cli.proving import witness_of
 from contractor.core.errors import Broken, ContractorError, Rejected
 from contractor.proof.errors import Refuted
 from contractor.proof.keyring import Keyring
@@ -307,3 +309,25 @@ def test_without_a_journal_there_is_nothing_to_judge(bare) -> None:
             audit.run(argv)
     with pytest.raises(Rejected, match="cannot be read"):
         audit.run(["verify", "nothing"])
+
+
+# --- a user without a home -------------------------------------------------------------------------------------------
+
+
+def test_without_a_home_the_keys_are_in_the_store(tmp_path, monkeypatch, capsys) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    store = Store(str(tmp_path / "store"))
+    monkeypatch.setenv("CONTRACTOR_STORE", store.root)
+    made = built(store, tree(tmp_path / "tree"))
+    witness = witness_of(store, config.load())
+    witness.started(made, plan())
+    witness.finished(made, plan(), Records(store).write)
+    assert provenance.run(["verify", "last"]) == 0
+    assert audit.run(["verify"]) == 0
+    keys.run([])
+    assert capsys.readouterr().out.count("own, signs") == 1
+    assert os.listdir(store.path("config")) == ["keys"]
+    monkeypatch.delenv("CONTRACTOR_STORE")
+    assert provenance.run(["verify", "last", "--store", store.root]) == 0
+    assert audit.run(["verify", "--store", store.root]) == 0

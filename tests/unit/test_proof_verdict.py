@@ -98,7 +98,7 @@ def test_it_is_in_the_journal(store, tmp_path) -> None:
     path = Witness(store, keys, heads).verdict(SAME)
     [entry] = [entry for entry in entries(look(store, heads).data) if entry.kind == "verdict"]
     assert entry.body["outcome"] == "reproduced"
-    assert entry.body["verdict"] == digest.of_bytes(Path(path).read_bytes())
+    assert entry.body["sha256"] == digest.of_bytes(Path(path).read_bytes())
 
 
 def test_it_is_shown_and_verified(store, tmp_path, monkeypatch, capsys) -> None:

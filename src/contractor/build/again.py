@@ -7,7 +7,7 @@ are taken as they are: each is an artifact with a digest, which a build of its o
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 import msgspec
 
@@ -68,7 +68,9 @@ def plan_again(plan: Plan, record: Record, store: Store, sandbox: LocalSandbox, 
     lacking = sorted({name for action in plan.actions for name in action.step.secrets} - set(given))
     if lacking:
         options = " ".join(f"--secret {name}=FILE" for name in lacking)
-        raise Rejected(f"{record.id} used secrets: {', '.join(lacking)}", hint=f"contractor verify {record.id} {options}")
+        raise Rejected(
+            f"{record.id} used secrets: {', '.join(lacking)}", hint=f"contractor verify {record.id} {options}"
+        )
     session = os.urandom(16).hex()
     as_they_are = {position for position, action in enumerate(plan.actions) if _is_tree_of_base(action)}
     extra = {position: {"verify": session} for position in range(len(plan.actions)) if position not in as_they_are}
@@ -125,13 +127,13 @@ def _missing(plan: Plan, store: Store, results: Results) -> Iterator[str]:
                 yield f"{step}: {own[id(given)].what} is not in the store any more"
         elif isinstance(given, Custom) and not _has_custom(plan, given, str(action.inputs["executable"]), store):
             yield f"{step}: the custom action {given.name} is not in the store, and not the same beside {plan.file}"
-        elif digest.is_digest(action.artifact) and not _makes(plan, action.artifact):
-            if not os.path.exists(artifact_path(store, action.artifact)):
-                yield f"{step}: the artifact sha256:{action.artifact} is not in the store any more"
+        elif action.artifact and not _is_there(plan, action.artifact, store):
+            yield f"{step}: the artifact sha256:{action.artifact} is not in the store any more"
 
 
-def _makes(plan: Plan, key: str) -> bool:
-    return any(action.key == key for action in plan.actions)
+def _is_there(plan: Plan, artifact: str, store: Store) -> bool:
+    """An artifact by the key of the step that makes it, or by the digest of another build's."""
+    return any(made.key == artifact for made in plan.actions) or os.path.exists(artifact_path(store, artifact))
 
 
 def _has_custom(plan: Plan, given: Custom, wanted: str, store: Store) -> bool:
@@ -167,8 +169,3 @@ def _why_not(fetch: Fetch, known: Collection[str], store: Store) -> str:
     if not os.path.exists(store.captured.path(fetch.sha256)):
         return f"what {fetch.url} gave is not in the store any more"
     return ""
-
-
-def keys_of(again: Plan, plan: Plan) -> Sequence[Action]:
-    """The actions of the second plan that have keys of their own."""
-    return [new for new, old in zip(again.actions, plan.actions, strict=True) if new.key != old.key]

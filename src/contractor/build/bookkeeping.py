@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -21,13 +21,15 @@ from contractor.core.errors import (
     OutOfLimits,
 )
 from contractor.plan.model import Action, Plan, encode
-from contractor.proof.witness import Witness
 from contractor.sandbox.local import LocalSandbox
 from contractor.spec import model
 from contractor.spec.actions import ACTIONS
 from contractor.store.layout import Store
 from contractor.store.records import Record, Records, StepRecord
 from contractor.store.results import Result
+
+if TYPE_CHECKING:
+    from contractor.proof.witness import Witness
 
 
 class Origin(NamedTuple):
@@ -245,7 +247,8 @@ class Bookkeeping:
         step = self._failed_step
         hints = [error.hint] if error.hint else [f"contractor log {self.id} --step {step + 1}"] if step >= 0 else []
         left = step >= 0 and bool(self._steps[step].left)
-        if left or (isinstance(error, Failed | OutOfLimits) and "contractor shell" not in error.hint):  # a base's own
+        enter = "--verify" not in self._asked and "contractor shell" not in error.hint  # nothing is kept; a base's own
+        if left or (isinstance(error, Failed | OutOfLimits) and enter):
             moment = "as it was left" if left else "before it ran"
             hints.append(f"contractor shell {self.id}  # in its sandbox, {moment}")
         return "\n".join(hints)

@@ -245,8 +245,8 @@ class _Build:
         if action.after != action.key:
             place.at(action.after)  # emptied
             return False
-        if self.books.parent:
-            place.workspace = action.key  # a base is its artifact: the way there is of no use to anyone
+        if self.books.parent or self.context.options.variation is not None:
+            place.workspace = action.key  # a base is its artifact, a verification its verdict: nobody needs the way
             return False
         place.save(action.key, action.before)
         return True
@@ -255,7 +255,8 @@ class _Build:
         """Keep the workspace as a step left it that did not succeed; the state's name, "" when there is none."""
         place = self.context.place
         full = self.context.exit is not None and self.context.exit.limit in ("disk", "files", "disk-full")
-        if self.books.parent or not place.started or place.workspace is not None or full:
+        passing = self.books.parent or self.context.options.variation is not None  # nothing below it is kept
+        if passing or not place.started or place.workspace is not None or full:
             return ""
         name = digest.of_value({"left": self.books.id, "step": self.context.index})
         try:

@@ -6,15 +6,15 @@ that a large artifact costs no more than what changed in it; time, memory and wh
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
 
 from contractor.build.aside import aside
 from contractor.build.inside.access import Opened
-from contractor.build.members import MemberChange, Members
+from contractor.build.members import Members, text_of
 from contractor.core.errors import ContractorError
 from contractor.core.words import count
 from contractor.sandbox import process
@@ -34,10 +34,11 @@ _MEMORY = 2 << 30
 _SCRATCH = 512 << 20  # bytes of memory for what it unpacks
 _FILES = 20  # that it gets
 _BYTES = 128 << 20  # of all files of one side
+_LARGEST = 1 << 40  # bytes of an archive: what the store has was measured when it was made
 _TEXT = 1 << 20  # bytes that are kept of what it says
-_PLAIN = re.compile(r"[A-Za-z0-9_+@=,-][A-Za-z0-9._+@=,-]{0,99}\Z")
+_PLAIN = re.compile(r"[A-Za-z0-9_+@=,][A-Za-z0-9._+@=, -]{0,99}\Z")
 
-Files = dict[bytes, str]  # members, and where each is put
+Places = dict[str, str]  # members, by what members.py calls them, and where each is put
 
 
 class Explainer:
@@ -55,32 +56,44 @@ class Explainer:
         Whatever goes wrong with that is said in the text: it changes no verdict.
         """
         program = process.which("diffoscope")
-        changed = [change for change in members.changes if change.how == "changed" and "content" in change.what]
-        files, left = _chosen(changed)
+        changed = [change.path for change in members.changes if "content" in change.what]
         if program is None or not changed:
             return ""
-        if not files or self._left <= 0:
-            return "diffoscope was not asked: " + ("too much differs" if not files else "the time for it is over")
+        if self._left <= 0:
+            return "(diffoscope was not asked: the time for it is over)"
+        places = {path: _place(path, number) for number, path in enumerate(changed[:_FILES])}
         began = time.monotonic()
         try:
-            text = self._run(program, (before, after), files)
+            text = self._run(program, (before, after), places)
         except (ContractorError, OSError) as trouble:
-            text = f"diffoscope could not be asked: {trouble}"
+            text = f"(diffoscope could not be asked: {trouble})"
         self._left -= time.monotonic() - began
-        return text + (f"\n(and {count(left, 'more file')} that it was not asked about)" if left else "")
+        rest = len(changed) - len(places)
+        return f"{text}\n(and {count(rest, 'more file')}, not shown to diffoscope)" if rest else text
 
-    def _run(self, program: str, digests: Sequence[str], files: Files) -> str:
+    def _run(self, program: str, digests: Sequence[str], places: Places) -> str:
         session = f"explain-{os.getpid()}-{os.urandom(4).hex()}"
         with in_use(self.store, session):
             folder = self.store.path("work", session, "shown")
             os.mkdir(folder, 0o755)
             try:
+                large: set[str] = set()
                 for side, digest in zip(("first", "second"), digests, strict=True):
-                    _extract(artifact_path(self.store, digest), files, f"{folder}/{side}")
-                return self._said(program, folder)
+                    large |= _extract(artifact_path(self.store, digest), places, f"{folder}/{side}")
+                for path in large:  # what is shown of one side alone would look as if it were new
+                    for side in ("first", "second"):
+                        with contextlib.suppress(FileNotFoundError):
+                            os.unlink(f"{folder}/{side}/{places[path]}")
+                for inner, _folders, _files in os.walk(folder):  # whatever the umask is
+                    os.chmod(inner, 0o755)  # noqa: S103 - a step's user reads it
+                said = self._said(program, folder) if len(large) < len(places) else ""
+                for path, place in places.items():
+                    said = said.replace(f"/{place}\n", f"/{path}\n") if path != place else said
             finally:
                 with Opened(os.path.dirname(folder)) as above:
                     remove_tree(above.number, "shown")
+        note = f"({count(len(large), 'file')} too large for diffoscope: {', '.join(sorted(large))})" if large else ""
+        return "\n".join(filter(None, (said, note)))
 
     def _said(self, program: str, folder: str) -> str:
         argv = [program, "--no-progress", "--exclude-directory-metadata=recursive", "--max-container-depth=6"]
@@ -117,43 +130,33 @@ def _with_end(text: str, exit_: Exit) -> str:
     return text or "(diffoscope sees no difference: the bytes differ, and not what they mean)"
 
 
-def _chosen(changed: Sequence[MemberChange]) -> tuple[Files, int]:
-    """As many as it may get, each with its place; and how many are left."""
-    files: Files = {}
-    size = 0
-    for number, change in enumerate(changed):
-        sizes = change.what.get("size", (change.size, change.size))
-        size += max(int(sizes[0]), int(sizes[1]))
-        if len(files) == _FILES or size > _BYTES:
-            return files, len(changed) - number
-        files[change.name] = _place(change.path, number)
-    return files, 0
-
-
 def _place(path: str, number: int) -> str:
     """The member's own path when each part of it is an ordinary name; an artifact's author chose it."""
     parts = path.split("/")
-    return path if len(path) < 200 and all(map(_PLAIN.match, parts)) else f"file-{number + 1}"
+    return path if len(path) < 200 and all(map(_PLAIN.match, parts)) else f"~{number + 1}"
 
 
-def _extract(archive: str, files: Files, folder: str) -> None:
-    """The members of a stored archive, as files that a step's user may read."""
+def _extract(archive: str, places: Places, folder: str) -> set[str]:
+    """The members of a stored archive as files that a step's user may read; returns those that are too large."""
     from contractor.store.compress import open_zstd
     from contractor.store.tarread import Stream, members
 
+    large: set[str] = set()
+    left = _BYTES
+    os.mkdir(folder, 0o755)
     with open(archive, "rb") as stored:
-        stream = Stream(open_zstd(stored.fileno()), 1 << 40)
+        stream = Stream(open_zstd(stored.fileno()), _LARGEST)
         for member in members(stream):
-            place = files.get(member.name) if member.kind == tarformat.FILE else None
-            if place is None:
-                for _piece in stream.pieces(member.size) if member.kind == tarformat.FILE else ():
-                    pass
+            path = text_of(member.name)
+            if member.kind != tarformat.FILE or path not in places:
                 continue
-            path = f"{folder}/{place}"
-            os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-            with open(path, "xb") as file:
-                _write(file, stream.pieces(member.size))
-
-
-def _write(file: BinaryIO, pieces: object) -> None:
-    raise NotImplementedError
+            if member.size > left:
+                large.add(path)
+                continue
+            left -= member.size
+            where = f"{folder}/{places[path]}"
+            os.makedirs(os.path.dirname(where), 0o755, exist_ok=True)
+            with open(where, "xb") as file:
+                file.writelines(stream.pieces(member.size))
+            os.chmod(where, 0o644)  # a step's user reads it
+    return large

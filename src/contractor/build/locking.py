@@ -65,7 +65,7 @@ def up_to_date(wanted: Wanted) -> tuple[str, ...]:
     for plan in wanted.plans:
         missing += locked_plan(plan, old).unlocked
         used |= {ask.key for ask in asks(plan).values()}
-    gone = [] if wanted.part else [step for step in _of_same_arch(old, wanted.plans) if step.ask not in used]
+    gone = [] if wanted.part or missing else [step for step in _of_same_arch(old, wanted.plans) if step.ask not in used]
     return tuple(dict.fromkeys(missing + [f"nothing asks for the locked step {step.name!r} any more" for step in gone]))
 
 

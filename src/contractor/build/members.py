@@ -100,12 +100,12 @@ def compare(before: Mapping[bytes, Seen], after: Mapping[bytes, Seen]) -> tuple[
     for path in sorted({*before, *after}):
         old, new = before.get(path), after.get(path)
         if old is None or new is None:
-            changes.append(MemberChange(_text(path), "added" if old is None else "removed"))
+            changes.append(MemberChange(text_of(path), "added" if old is None else "removed"))
         elif old != new:
             aspects = old._asdict(), new._asdict()
             what = {name: (aspects[0][name], aspects[1][name]) for name in Seen._fields}
             differ = {name: pair for name, pair in what.items() if pair[0] != pair[1]}
-            changes.append(MemberChange(_text(path), "changed", differ))
+            changes.append(MemberChange(text_of(path), "changed", differ))
     return tuple(changes)
 
 
@@ -139,10 +139,11 @@ def _seen(member: tarformat.Member, content: str, times: bool) -> Seen:
         mode=f"{member.mode:04o}",
         mtime=member.mtime // tarformat.NANO if times else 0,
         owner=f"{member.uid}:{member.gid}",
-        link=_text(member.link),
-        attributes=", ".join(f"{_text(name)}={_text(value)}" for name, value in sorted(member.xattrs.items())),
+        link=text_of(member.link),
+        attributes=", ".join(f"{text_of(name)}={text_of(value)}" for name, value in sorted(member.xattrs.items())),
     )
 
 
-def _text(data: bytes) -> str:
+def text_of(data: bytes) -> str:
+    """A name as members are called here."""
     return data.decode("utf-8", "backslashreplace")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-
 
 class Names:
-    """Used from the threads of the build's proxies. A look-up that failed is not kept."""
+    """Used from the threads of the build's proxies: the first answer that gets in is everybody's. A look-up that
+    failed is not kept."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, ...]] = {}
-        self._lock = threading.Lock()
 
     def look_up(self, host: str) -> tuple[str, ...]:
         """The host's addresses, best first; may block; raises OSError."""
         from contractor.network.dial import system_resolver
 
-        with self._lock:
-            known = self._known.get(host)
+        known = self._known.get(host)
         if known is None:
             found = tuple(system_resolver(host))
-            with self._lock:
-                known = self._known.setdefault(host, found) if found else found
+            known = self._known.setdefault(host, found) if found else found
         return known

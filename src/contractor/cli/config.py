@@ -14,7 +14,8 @@ from contractor.core.values import Value
 class Settings(Value, frozen=True):
     """store: the store's folder. bases: the user's own bases. colour, live: what the terminal (stderr) can do.
     ci: github, gitlab or empty. proxy: a proxy that the host itself needs for http. terminal: its kind (TERM).
-    keys: the folder of keys and trust file. heads: where heads of audit journals are kept besides the stores."""
+    keys: the folder of keys and trust file. heads: where heads of audit journals are kept besides the stores. Both are
+    empty for a user without a home."""
 
     store: str
     bases: str
@@ -48,6 +49,6 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         ci=ci,
         proxy=env.get("http_proxy") or "",
         terminal=env.get("TERM") or "dumb",
-        keys=str(Path(config, "contractor")),
-        heads=str(Path(state, "contractor", "heads")),
+        keys=str(Path(config, "contractor")) if env.get("HOME") or env.get("XDG_CONFIG_HOME") else "",
+        heads=str(Path(state, "contractor", "heads")) if env.get("HOME") or env.get("XDG_STATE_HOME") else "",
     )

@@ -14,6 +14,7 @@ from contractor.store.records import Record, StepRecord
 
 _NAME = 40  # columns of a step's name
 _NOT_RUN = ("not run", "skipped")
+_WORTH_SAYING = 0.5  # seconds; less of it is what goes on between steps
 
 
 def labels_of(matrices: Sequence[dict[str, str]]) -> list[str]:
@@ -65,6 +66,9 @@ def _stages(labels: Sequence[str], records: Sequence[Record | None], paper: Pape
         if any(step is not None and step.outcome not in ("cached", *_NOT_RUN) for step in steps):
             name = _common([step.name for step in steps if step is not None], paper.mark("more"))
             rows.append([clip(paper.clean(name), _NAME, paper.mark("more")), *map(_time, steps)])
+    waits = [_waited(record) for record in records]
+    if max(waits) >= _WORTH_SAYING:
+        rows.append(["waiting for each other", *(duration(wait) if wait >= _WORTH_SAYING else "-" for wait in waits)])
     rows.append(["in all", *("-" if record is None else duration(record.seconds) for record in records)])
     lines = table(rows, right=range(1, len(labels) + 1))
     if width and max(map(width_of, lines)) + 2 >= width:
@@ -96,6 +100,11 @@ def _common(names: Sequence[str], more: str) -> str:
         return names[0]
     letters = zip(*names, strict=False)
     return "".join(each[0] for each in takewhile(lambda each: len(set(each)) == 1, letters)) + more
+
+
+def _waited(record: Record | None) -> float:
+    """Seconds of a build that were in none of its steps."""
+    return record.seconds - sum(step.seconds for step in record.steps) if record is not None else 0.0
 
 
 def _time(step: StepRecord | None) -> str:

@@ -12,14 +12,19 @@ from contractor.proof.witness import Witness
 from contractor.store.layout import Store
 
 
+def ring_of(settings: Settings, store: str | None = None) -> Keyring:
+    """The user's keys; of a user without a home, those of the store (by default the settings')."""
+    return Keyring(settings.keys or f"{store or settings.store}/config")
+
+
 def witness_of(store: Store, settings: Settings) -> Witness:
     """Nothing is read or made before the first entry."""
-    return Witness(store, Keyring(settings.keys), settings.heads)
+    return Witness(store, ring_of(settings, store.root), settings.heads)
 
 
 def hand_out(store: Store, settings: Settings, build: str, copies: Sequence[ArtifactInfo]) -> None:
     """Write the provenance of artifacts beside the copies that have just been made of them."""
     from contractor.proof import provenance
 
-    ring = Keyring(settings.keys)
+    ring = ring_of(settings, store.root)
     put(path for copy in copies if (path := provenance.hand_out(store, build, copy, ring)))

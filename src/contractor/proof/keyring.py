@@ -257,4 +257,4 @@ def _write(path: str, text: str, mode: int) -> None:
 
 
 def _unwritable(path: str, error: OSError) -> Broken:
-    return Broken(f"{path} cannot be written: {error.strerror}", hint="is the disk full, or the folder read-only?")
+    return Broken(f"{path} cannot be written: {error.strerror}", hint="keys are below $XDG_CONFIG_HOME/contractor")

@@ -78,7 +78,7 @@ class Witness:
         from contractor.proof.verdict import write_verdict
 
         path, sha256 = write_verdict(found, self._store, self.journal.signer)
-        self.journal.append("verdict", {**msgspec.to_builtins(found), "verdict": sha256})
+        self.journal.append("verdict", {**msgspec.to_builtins(found), "sha256": sha256})
         return path
 
 

@@ -18,7 +18,8 @@ from contractor.store.pins import pin_of
 from contractor.store.remove import usage
 
 T = TypeVar("T")
-_PARTS = frozenset({"--until", "--only", "--shell", "--shell-after", "--retry"})  # a build with these is no whole one
+_VERIFY = "--verify"  # what such a build made has keys that nobody else will ever have
+_PARTS = frozenset({"--until", "--only", "--shell", "--shell-after", "--retry", _VERIFY})  # then it is no whole one
 
 
 class _Action(msgspec.Struct):
@@ -87,7 +88,7 @@ class Builds:
         for step in record.steps:
             on = stood_on.get(step.key, _Action(step.key))
             left = step.left if is_digest(step.left) else ""
-            tainted = bool(step.tainted)
+            tainted = bool(step.tainted) or _VERIFY in record.asked
             steps.append(Ran(step.name, step.key, step.outcome, left, step.made_by, on.before, on.layers, tainted))
         kept = bool(record.kept) and record.outcome != "running"
         return Build(

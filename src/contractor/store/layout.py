@@ -8,6 +8,7 @@
     states/<key>                  the workspace after an action (states.py)
     results/<key>.json            finished actions (results.py); unsynced/<boot>/ is of this boot only
     builds/<id>/                  record.json, log, events.jsonl (records.py)
+    config/                       the keys of a user without a home (proof/keyring.py)
     journal/                      the audit journal, which nothing is ever taken out of (proof/journal.py)
     work/<id>/                    a running build's place, with `lock` (held) and `uses` (keys that gc must leave)
     locked/<id>.json              which locks were written with this store, and what they name (lock_roots.py)

@@ -100,6 +100,12 @@ class Results:
                 hint="free some space (`contractor gc`) and build again: finished steps are kept",
             ) from error
 
+    def remove(self, key: str) -> None:
+        """Nobody finds it any more; none is fine too."""
+        for folder in (self._unsynced, self._folder, self._unsynced):  # another build may settle it meanwhile
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{folder}/{key}.json")
+
     def settle(self, sync: Any) -> int:
         """Sync the store's file system (`sync(fd)`), then keep for good what was added before; returns how many."""
         try:

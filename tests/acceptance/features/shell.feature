@@ -120,4 +120,8 @@ Feature: A shell in a step's own sandbox, and a build that tells what a person c
     And this is run: contractor shell BUILD --before -- true
     Then the exit code is 2
     And it says "the workspace's state after step 'one'"
-    And there is a hint and no traceback
+    And it says "hint: build again: what is missing is made anew"
+    When it is built again
+    Then the steps that ran are: one, bad
+    When this is run: contractor shell BUILD --before -- cat one
+    Then it prints "one"

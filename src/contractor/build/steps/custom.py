@@ -20,9 +20,7 @@ _PROGRAM, _INPUT = "/run/contractor/action", "/run/contractor/arguments"
 def run(context: StepContext) -> Made:
     action = context.action.step.action
     assert isinstance(action, Custom)
-    content = custom_path(context.options.folder, action.name).read_bytes()
-    if digest.of_bytes(content) != context.action.inputs["executable"]:
-        raise Rejected(f"the custom action {action.name} changed while the build ran", hint="build again")
+    content = _executable(context, action.name)
     arguments = {
         "CONTRACTOR_ARG_" + name.upper().replace("-", "_"): value if isinstance(value, str) else _text(value)
         for name, value in action.args.items()
@@ -35,6 +33,22 @@ def run(context: StepContext) -> Made:
         msgspec.structs.replace(mount, mode=0o555) if mount.target == _PROGRAM else mount for mount in spec.mounts
     )
     return Made(exit=context.run(msgspec.structs.replace(spec, mounts=mounts)))
+
+
+def _executable(context: StepContext, name: str) -> bytes:
+    """As it was when the plan was made; kept in the store, for the build can be verified when it has changed since."""
+    wanted = str(context.action.inputs["executable"])
+    blobs = context.store.blobs
+    if blobs.has(wanted):
+        with blobs.open(wanted) as kept:
+            content = kept.read()
+        if digest.of_bytes(content) == wanted:
+            return content
+    content = custom_path(context.options.folder, name).read_bytes()
+    if digest.of_bytes(content) != wanted:
+        raise Rejected(f"the custom action {name} has changed since the build was planned", hint="build again")
+    blobs.add_bytes(content)
+    return content
 
 
 def _text(value: object) -> str:

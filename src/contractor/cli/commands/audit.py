@@ -13,6 +13,7 @@ from contractor.cli import config
 from contractor.cli.commands.keys import Part, write_out
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk, when
+from contractor.cli.proving import ring_of, witness_of
 from contractor.cli.text import sanitize
 from contractor.core.errors import Rejected
 from contractor.core.words import count
@@ -20,7 +21,7 @@ from contractor.proof.audit import Heads, accept, entries, judge, look
 from contractor.proof.errors import Refuted
 from contractor.proof.journal import read_head
 from contractor.proof.journal_check import Report, check
-from contractor.proof.keyring import Keyring, read_keys
+from contractor.proof.keyring import read_keys
 from contractor.proof.keys import Keys, by_id
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _verify(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _keys(args: argparse.Namespace, settings: Settings) -> Keys:
-    return by_id(read_keys(args.trust)) if args.trust else Keyring(settings.keys).trusted()
+    return by_id(read_keys(args.trust)) if args.trust else ring_of(settings, args.store).trusted()
 
 
 def _given(path: str | None) -> Heads:
@@ -193,11 +194,9 @@ def _export(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _accept(args: argparse.Namespace, settings: Settings) -> int:
-    from contractor.cli.proving import witness_of
-
     store = open_store(args, settings)
     journal, number = witness_of(store, settings).journal, 0
-    keys = Keyring(settings.keys).trusted()
+    keys = ring_of(settings, args.store).trusted()
     while more := accept(journal, judge(store, settings.heads, keys), sanitize(args.reason)):
         number += more  # the entry itself may have to say that the end before it is not what it was
     put([f"accepted: {count(number, 'finding')}" if number else "there is nothing to accept: the journal is whole"])

@@ -11,6 +11,7 @@ import msgspec
 from contractor.cli import config
 from contractor.cli.options import Parser
 from contractor.cli.output import put, put_json, talk
+from contractor.cli.proving import ring_of
 from contractor.cli.text import table
 from contractor.core.errors import Rejected
 from contractor.proof.keyring import Keyring, find, read_keys
@@ -57,7 +58,7 @@ def parser() -> Parser:
 
 def run(argv: list[str]) -> int:
     args = parser().parse_args(argv)
-    ring = Keyring(config.load().keys)
+    ring = ring_of(config.load(), args.store)
     if args.do in (None, "list"):
         return _list(ring, as_json=getattr(args, "json", False))
     if args.do == "new":

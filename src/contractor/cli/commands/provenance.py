@@ -14,12 +14,13 @@ from contractor.cli.commands.keys import Part
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk
 from contractor.cli.provenance_text import materials, said, summary
+from contractor.cli.proving import ring_of
 from contractor.cli.text import sanitize
 from contractor.core.digest import is_digest
 from contractor.core.errors import Rejected
 from contractor.proof import statement as s
 from contractor.proof.dsse import peek
-from contractor.proof.keyring import Keyring, read_keys
+from contractor.proof.keyring import read_keys
 from contractor.proof.keys import Keys, by_id
 from contractor.proof.provenance import SUFFIX
 from contractor.proof.verdict import Verdict
@@ -67,7 +68,8 @@ def run(argv: list[str]) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     settings = config.load()
-    trusted = by_id(read_keys(args.trust)) if args.trust else Keyring(settings.keys).trusted()
+    store = getattr(args, "store", None)
+    trusted = by_id(read_keys(args.trust)) if args.trust else ring_of(settings, store).trusted()
     if os.path.exists(args.what) or args.what.endswith(SUFFIX):
         matches = _verify_file(args, trusted)
     else:
