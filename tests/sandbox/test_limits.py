@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +97,11 @@ def test_hidden_files_count(account: Account) -> None:
     script = "exec 9> hidden; rm hidden; head -c 300M /dev/zero >&9; sleep 9"
     done = account.build(script, limits={"disk": "100M"})
     assert done.code == 4, done
+
+
+def test_the_record_has_the_processor_time_of_all_that_ran(account: Account) -> None:
+    done = account.build("python3 -c 'import time\nwhile time.process_time() < 0.3: pass'")
+    assert done.code == 0, done
+    started = next(event for event in done.events if event["event"] == "build-started")
+    record = json.loads(Path(str(started["record"]), "record.json").read_bytes())
+    assert 0.25 < record["steps"][-1]["cpu_seconds"] < 5
