@@ -4,13 +4,13 @@ Feature: Without network
   Scenario: Each thing that would have asked is named, with a way out, before anything runs
     Given a specification that begins with the base:
       """
-      - apt: [hello]
+      - apt: [sl]
       - fetch: {url: "http://127.0.0.1:1/file.txt", sha256: 6ad0b3903de93e2c13b9a2abb96f13dab6ce0ad40df51ea92cb8df9bd6d9b7b6}
       - {name: download, network: [example.org], shell: "echo never runs"}
       """
     When it is built with: --offline
     Then the outcome is unavailable
-    And it says "step 2, apt hello: it asks deb.debian.org, and is not locked"
+    And it says "step 2, apt sl: it asks deb.debian.org, and is not locked"
     And it says "http://127.0.0.1:1/file.txt is not in the store"
     And it says "step 4, download: it asks example.org"
     And it says "contractor lock"
