@@ -17,9 +17,11 @@ from contractor.build.export_copy import squashfs_argv
 from contractor.core.errors import Broken, Rejected, Unavailable
 from contractor.core.events import ArtifactInfo
 from contractor.sandbox import process
-from contractor.store.compress import open_zstd
+from contractor.store import tarformat
+from contractor.store.compress import ZstdSink, open_zstd
 from contractor.store.layout import Store
 from contractor.store.results import artifact_path
+from contractor.store.tarformat import Member
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "unit"))
 from cli_store import artifact, record
@@ -173,12 +175,39 @@ def test_squashfs_command_line():
         "/bin/sh",
         "-c",
         (
-            'exec "$0" - "$1" -tar -all-root -root-mode 0755 -all-time 42 -mkfs-time 42 '
-            '-no-xattrs -noappend -no-progress -quiet < "$2"'
+            'exec "$0" - "$1" -tar -root-mode 0755 -root-uid 0 -root-gid 0 -all-time 42 -mkfs-time 42 '
+            '-noappend -no-progress -quiet < "$2"'
         ),
         "/usr/bin/mksquashfs",
         "/o/.x",
         "/o/.x.tar",
+    ]
+
+
+@pytest.mark.skipif(process.which("unsquashfs") is None, reason="squashfs-tools is not installed")
+def test_the_files_of_a_system_tree_keep_their_owners_in_a_squashfs(store, tmp_path):
+    """An image can be the same every time and still be wrong: with all files root's, a system does not work."""
+    members = (
+        Member(b"etc/", tarformat.DIRECTORY, 0o755, 0, 0, 0, 0),
+        Member(b"etc/shadow", tarformat.FILE, 0o640, 0, 42, 0, 0),
+        Member(b"home/", tarformat.DIRECTORY, 0o700, 1000, 1001, 0, 0),
+    )
+    data = b"".join(map(tarformat.encode, members))
+    data += tarformat.ending(len(data))
+    digest = hashlib.sha256(data).hexdigest()
+    path = Path(artifact_path(store, digest))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file, ZstdSink(file.fileno()) as sink:
+        sink(data)
+    made = ArtifactInfo(name="system", digest=digest, size=len(data), files=1, stored=1, format="squashfs")
+    export([record(BUILD, artifacts=(made,))], store, str(tmp_path / "out"), many=False)
+    listed = process.run([process.which("unsquashfs"), "-lln", str(tmp_path / "out" / "system.squashfs")]).output
+    lines = [line.split() for line in listed.decode().splitlines() if "squashfs-root" in line]
+    assert [(line[0], line[1], line[-1].removeprefix("squashfs-root")) for line in lines] == [
+        ("drwxr-xr-x", "0/0", ""),
+        ("drwxr-xr-x", "0/0", "/etc"),
+        ("-rw-r-----", "0/42", "/etc/shadow"),
+        ("drwx------", "1000/1001", "/home"),
     ]
 
 

@@ -125,7 +125,10 @@ def _sums_below(root: int, name: bytes) -> Iterator[tuple[bytes, str]]:
 
 
 def squashfs(artifact: ArtifactInfo, source: int, temporary: str, epoch: int) -> str:
-    """By the host's mksquashfs, from the archive: deterministic, all of it root's, every time the epoch."""
+    """By the host's mksquashfs, from the archive: deterministic, every time the epoch.
+
+    Owners and attributes are the archive's: root's alone, but for a system tree, which would be wrong without its own.
+    """
     from contractor.sandbox import process
 
     tool = process.require_tool("mksquashfs", "squashfs-tools")
@@ -145,5 +148,6 @@ def squashfs(artifact: ArtifactInfo, source: int, temporary: str, epoch: int) ->
 
 def squashfs_argv(tool: str, archive: str, image: str, epoch: int) -> list[str]:
     """mksquashfs reads an archive on its standard input, which a shell gives it; no path is part of the script."""
-    options = f"-tar -all-root -root-mode 0755 -all-time {epoch} -mkfs-time {epoch} -no-xattrs -noappend -no-progress"
+    root = "-root-mode 0755 -root-uid 0 -root-gid 0"
+    options = f"-tar {root} -all-time {epoch} -mkfs-time {epoch} -noappend -no-progress"
     return ["/bin/sh", "-c", f'exec "$0" - "$1" {options} -quiet < "$2"', tool, os.path.abspath(image), archive]
