@@ -48,7 +48,10 @@ def test_every_kind_of_step_is_attacked() -> None:
         assert f"def {attack.function}(" in (SCRIPTS / f"{attack.module}.py").read_text()
 
 
-def test_attacks_in_a_real_build(account: Account) -> None:
+@pytest.mark.parametrize(
+    "first", [(), ({"shell": "sleep 0.3"},)]
+)  # behind another step, its sandbox waits for its turn
+def test_attacks_in_a_real_build(account: Account, first: tuple[dict[str, str], ...]) -> None:
     """The same, as steps of a specification in an unpacked tree: nothing of the table's own set-up is needed."""
     source = account.home / "attack-source"
     source.mkdir(exist_ok=True)
@@ -63,7 +66,7 @@ def test_attacks_in_a_real_build(account: Account) -> None:
         "contractor": 1,
         "name": "attacks",
         "source": {"path": "attack-source"},
-        "steps": [{"create-systree": {"artifact": account.tree}}, {"shell": "\n".join(lines)}],
+        "steps": [{"create-systree": {"artifact": account.tree}}, *first, {"shell": "\n".join(lines)}],
     }
     path = account.home / "attacks.yaml"
     path.write_text(json.dumps(body))

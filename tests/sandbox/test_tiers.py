@@ -38,6 +38,30 @@ def test_no_bwrap(account: Account) -> None:
     assert "the-step" not in text
 
 
+def test_bwrap_too_old(account: Account, tmp_path: Path) -> None:
+    old = tmp_path / "bwrap"
+    old.write_text("#!/bin/sh\necho bubblewrap 0.4.1\n")
+    old.chmod(0o755)
+    code, text = _build(account, _over("/usr/bin/bwrap", str(old)))
+    assert code == 5, text
+    assert "0.4.1" in text
+    assert "0.8 is needed" in text
+    assert "apt-get install bubblewrap" in text
+    code, text = _build(account)
+    assert code == 0, text  # nothing of it is remembered
+
+
+@pytest.mark.parametrize(("owner", "mode"), [(1000, 0o755), (0, 0o775), (0, 0o757)])
+def test_bwrap_that_others_may_change(account: Account, tmp_path: Path, owner: int, mode: int) -> None:
+    copy = tmp_path / "bwrap"
+    shutil.copy("/usr/bin/bwrap", copy)
+    os.chown(copy, owner, 0)
+    os.chmod(copy, mode)
+    code, text = _build(account, _over("/usr/bin/bwrap", str(copy)))
+    assert code == 5, text
+    assert "sudo chown root:root /usr/bin/bwrap; sudo chmod 755 /usr/bin/bwrap" in text
+
+
 def test_no_newuidmap(accounts: dict[str, Account]) -> None:
     code, text = _build(accounts["user"], _over("/usr/bin/newuidmap"))
     assert code == 5, text

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contractor.build.export import sums_lines
-from contractor.build.sums import Outputs, compare_outputs, parse_sums
+from contractor.build.sums import Outputs, compare_outputs, parse_sums, read_folder, read_sums
 from contractor.core.errors import Rejected
 from contractor.core.events import ArtifactInfo
 
@@ -35,11 +38,80 @@ def test_every_name_is_in_exactly_one_group(a: dict[str, str], b: dict[str, str]
     assert all(a[name] == b[name] for name in found.same)
 
 
-def test_archives_count_where_both_know_them() -> None:
-    a = Outputs({"x.tar.zst": "1" * 64}, {"x": "2" * 64})
-    b = Outputs({"x.tar.zst": "3" * 64}, {"x": "2" * 64})
-    assert compare_outputs(a, b).equal  # other compression, the same archive
-    assert not compare_outputs(a, Outputs(b.files, {})).equal
+def test_what_a_file_says_of_archives_is_only_said() -> None:
+    build = Outputs({"x.tar.zst": "1" * 64}, {"x": "2" * 64})
+    claimed = parse_sums(b"3" * 64 + b"  x.tar.zst\n# sha256 of the uncompressed archive of x: " + b"2" * 64, "sums")
+    assert claimed.archives == build.archives
+    assert compare_outputs(build, claimed).different == ("x.tar.zst",)
+
+
+def test_of_files_that_are_there_the_archive_counts(tmp_path: Path) -> None:
+    """Another program, or another level, compresses it to other bytes."""
+    data = b"an archive, let us say" * 1000
+    for name, sums in (("a", False), ("b", True)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.tar.zst").write_bytes(zstandard.ZstdCompressor(write_checksum=sums).compress(data))
+    a, b = read_folder(f"{tmp_path}/a"), read_folder(f"{tmp_path}/b")
+    assert a.files != b.files
+    found = compare_outputs(a, b)
+    assert found.equal
+    assert found.notes == ("x.tar.zst is compressed in another way: the archive in it is the same",)
+    build = Outputs({"x.tar.zst": "1" * 64}, {"x": hashlib.sha256(data).hexdigest()})
+    assert compare_outputs(build, a).equal
+    assert not compare_outputs(build._replace(archives={"x": "2" * 64}), a).equal
+
+
+def test_two_builds_are_compared_by_their_artifacts() -> None:
+    found = compare_outputs(Outputs({}, {"x": "1" * 64, "y": "2" * 64}), Outputs({}, {"x": "1" * 64, "z": "2" * 64}))
+    assert (found.what, found.same, found.only_a, found.only_b) == ("artifacts", ("x",), ("y",), ("z",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{'0A' * 32}  name\n",
+        f"{'0a' * 32} *./name\r\n",
+        f"SHA256 (name) = {'0a' * 32}\n",
+        f"# a comment\n\n{'0a' * 32}  ./name",
+    ],
+)
+def test_forms_that_other_programs_write(text: str) -> None:
+    assert parse_sums(text.encode(), "sums").files == {"name": "0a" * 32}
+
+
+def test_a_folders_files_are_read_and_not_only_its_sums(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("one", "sub/two", "SHA256SUMS.intoto.jsonl", "one.intoto.jsonl"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "link").symlink_to("one")
+    sums = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("one", "sub/two")}
+    (tmp_path / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
+    honest = read_folder(str(tmp_path))
+    assert (honest.files, honest.damaged) == (sums, ())
+    (tmp_path / "one").write_text("another")
+    changed = read_folder(f"{tmp_path}/")
+    assert changed.damaged == ("one",)
+    found = compare_outputs(honest, changed)
+    assert (found.different, found.damaged) == (("one",), (f"{tmp_path}/one",))
+    assert not compare_outputs(changed, changed).equal
+    (tmp_path / "one").unlink()
+    (tmp_path / "extra").write_text("new")
+    found = compare_outputs(honest, read_folder(str(tmp_path)))
+    assert (found.only_a, found.only_b) == (("one",), ("extra",))
+
+
+def test_a_folder_without_anything_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match="has no files in it"):
+        read_folder(str(tmp_path))
+    with pytest.raises(Rejected, match="cannot be read"):
+        read_sums(f"{tmp_path}/nothing")
+
+
+def test_an_endless_file_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "sums").open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(Rejected, match="more than 64 MiB"):
+        read_sums(str(tmp_path / "sums"))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "hello\n", "0" * 63 + "  name\n", "0" * 64 + " name\n"])

@@ -1,7 +1,7 @@
 """A build's plan, to be run once more from what the store has: every step, under keys of its own, without network.
 
-What steps fetched is served from the store; sources, downloads, commits and custom actions are there by digest. Bases
-are taken as they are: each is an artifact with a digest, which a build of its own makes (and which can be verified).
+What steps fetched is served from the store; sources, downloads, commits and custom actions are there by digest. Bases,
+and trees of artifacts by digest, are taken as they are: a build of their own makes them (and can be verified).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def plan_again(plan: Plan, record: Record, store: Store, sandbox: LocalSandbox, 
             f"{record.id} used secrets: {', '.join(lacking)}", hint=f"contractor verify {record.id} {options}"
         )
     session = os.urandom(16).hex()
-    as_they_are = {position for position, action in enumerate(plan.actions) if _is_tree_of_base(action)}
+    as_they_are = {position for position, action in enumerate(plan.actions) if _is_given_tree(plan, action)}
     extra = {position: {"verify": session} for position in range(len(plan.actions)) if position not in as_they_are}
     made = rekey(plan, Changed(extra=extra))
     replays = {made.actions[position].key: fetches for position, fetches in answers.items()}
@@ -97,8 +97,10 @@ def _is_input(action: Action) -> bool:
     return action.kind in ("source", "fetch")
 
 
-def _is_tree_of_base(action: Action) -> bool:
-    return action.kind == "create-systree" and bool(base_of(action.step.action))
+def _is_given_tree(plan: Plan, action: Action) -> bool:
+    """Whether the action makes a tree of an artifact that the build itself does not make: a base's, or by digest."""
+    made = {other.key for other in plan.actions}
+    return action.kind == "create-systree" and action.artifact not in made
 
 
 def _answers(plan: Plan, action: Action, results: Results, recorded: tuple[Fetch, ...]) -> tuple[Fetch, ...]:
@@ -116,7 +118,7 @@ def _missing(plan: Plan, store: Store, results: Results) -> Iterator[str]:
         step = f"step {position + 1}, {action.step.name}"
         base = base_of(given)
         if base:
-            there = _is_tree_of_base(action) and results.find(action.key) is not None
+            there = _is_given_tree(plan, action) and results.find(action.key) is not None
             if not there and results.find(base_artifact(plan.bases[base]).key) is None:
                 yield f"{step}: the base {base} is not in the store any more (`contractor bases` makes it)"
         elif isinstance(given, Source) and given.path:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -30,10 +29,17 @@ class Conditions(NamedTuple):
     umask: int = -1
     skipped: tuple[tuple[str, str], ...] = ()
 
-    def on_disk(self, why: str) -> Conditions:
-        """The same with the workspace where it always is."""
-        variation = Variation(self.variation.personality, self.variation.cpus, self.variation.hostname)
-        return Conditions(variation, self.umask, (*self.skipped, ("file-order", why)))
+    def milder(self, why: str) -> Conditions | None:
+        """Without what a build may rightly not bear: a workspace in memory, which may not fit, and an old kernel.
+
+        None when there was nothing of that.
+        """
+        given = {"kernel": self.variation.personality, "file-order": self.variation.tmpfs > 0}
+        left = tuple((name, why) for name, was in given.items() if was)
+        if not left:
+            return None
+        variation = Variation(cpus=self.variation.cpus, hostname=self.variation.hostname)
+        return Conditions(variation, self.umask, (*self.skipped, *left))
 
     @contextlib.contextmanager
     def outside(self) -> Iterator[None]:
@@ -67,11 +73,11 @@ def choose(plan: Plan, store: Store, asked: Sequence[str]) -> Conditions:
     return Conditions(variation, _other_umask() if "umask" in asked else -1, tuple(skipped))
 
 
-def varied(conditions: Conditions, since: float) -> tuple[str, ...]:
-    """What was other than when it was first built, in words. since: when that was."""
+def varied(conditions: Conditions, later: float) -> tuple[str, ...]:
+    """What was other than when it was first built, in words. later: seconds between the two."""
     variation = conditions.variation
-    words = [_later(time.time() - since), "another folder outside"]
-    words += ["a kernel called 2.6, addresses not randomised"] if variation.personality else []
+    words = [_later(later), "another folder outside"]
+    words += ["a kernel called 2.6 in shell steps, addresses not randomised"] if variation.personality else []
     words += [f"{count(variation.cpus, 'CPU')}, one less"] if variation.cpus else []
     words += ["another host name outside"] if variation.hostname else []
     words += [f"umask {conditions.umask:03o} outside"] if conditions.umask >= 0 else []

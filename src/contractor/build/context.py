@@ -22,7 +22,7 @@ from contractor.plan.model import Action, Plan
 from contractor.sandbox.hosttree import kernel_mounts, mounts
 from contractor.sandbox.spec import Caller, Exit, Mount, SandboxSpec
 from contractor.sandbox.stage import TREE, WORKSPACE
-from contractor.spec.model import Limits
+from contractor.spec.model import Limits, Step
 from contractor.spec.quantities import duration_text, size_text
 from contractor.store.layout import Store
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from contractor.sandbox.terminal import Terminal
 
 Emit = Callable[[AnyEvent], None]
+Following = Callable[[], SandboxSpec | None]
 Exporter = Callable[[tuple[ArtifactInfo, ...]], tuple[ArtifactInfo, ...]]
 
 
@@ -91,6 +92,7 @@ class StepContext:
         self.exit: Exit | None = None
         self.spec: SandboxSpec | None = None  # what the step ran, once it has
         self.before: Callable[[SandboxSpec | None], None] | None = None  # told what is about to run
+        self.following: Callable[[], Action | None] = lambda: None  # what will run next, as far as it is known
         self.visited = False  # somebody had a shell before this step
         self.paused = 0.0  # seconds that a shell took of the step's time
         self.tree_made = False  # the step's system tree was left by the build of its base
@@ -155,17 +157,18 @@ class StepContext:
             )
         )
 
-    def run(self, spec: SandboxSpec, place: Place | None = None) -> Exit:
+    def run(self, spec: SandboxSpec, place: Place | None = None, following: Following | None = None) -> Exit:
         """Run a command, in another place than the build's if one is given; raises what its end means.
 
-        The exit is kept for the record either way.
+        The exit is kept for the record either way. following: what will run next (Caller).
         """
         self.spec = spec
         if self.before is not None:
             self.before(spec)
         try:
             with Door(self.access, self.fetched) as door:
-                self.exit = (place or self.place).run(spec, Caller(self.output, door.open, self.options.tick))
+                caller = Caller(self.output, door.open, self.options.tick, following=following)
+                self.exit = (place or self.place).run(spec, caller)
         except BaseException:
             with contextlib.suppress(ContractorError):  # what ended the step is told, not that the log is full as well
                 self._put(self.stream.rest())
@@ -206,22 +209,28 @@ class StepContext:
         self.paused += time.monotonic() - began
         return exit_
 
-    def tree_spec(self, argv: Sequence[str], env: Mapping[str, str], files: Mapping[str, bytes]) -> SandboxSpec:
-        """A command of the build user in the read-only tree, with the workspace and nothing else to write to."""
-        memory = self.limits.memory
+    def tree_spec(
+        self, argv: Sequence[str], env: Mapping[str, str], files: Mapping[str, bytes], step: Step | None = None
+    ) -> SandboxSpec:
+        """A command of the build user in the read-only tree, with the workspace and nothing else to write to.
+
+        step: whose limits and network it has; the context's own when it is not given.
+        """
+        step = step or self.action.step
+        memory = step.limits.memory
         scratch = memory // 4 if memory else 1 << 30
         return SandboxSpec(
             argv=tuple(argv),
             mounts=(
                 Mount("ro-bind", "/", TREE),
-                *kernel_mounts(memory, self.limits.cpus),
+                *kernel_mounts(memory, step.limits.cpus),
                 Mount("tmpfs", "/build", size=scratch),
                 Mount("bind", "/workspace", WORKSPACE),
                 *(Mount("file", path, data=data, mode=0o444) for path, data in files.items()),
             ),
             env=dict(env),
-            limits=self.limits,
-            network=bool(self.action.step.network),
+            limits=step.limits,
+            network=bool(step.network),
         )
 
     def host_spec(self, argv: Sequence[str], env: Mapping[str, str], **more: object) -> SandboxSpec:

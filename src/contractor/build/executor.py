@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from contractor.build import steps
+from contractor.build.ahead import following
 from contractor.build.bookkeeping import Bookkeeping, Origin
 from contractor.build.context import Emit, Made, Options, StepContext
 from contractor.build.diagnostics import keep_diagnostics
@@ -196,6 +197,13 @@ class _Build:
             self.books.use(action.key)
             return self.finder.find(action)
 
+    def _following(self, index: int) -> Action | None:
+        """The action that runs after this one, if its sandbox may be set up meanwhile."""
+        action = following(self.visits.plan, index, self.steering)
+        if action is None or self._asked_for(index + 1) or self.results.find(action.key) is None:
+            return action
+        return None
+
     def _run(self, began: float) -> Result:
         """The action itself, and then what it left: stored first, found by its key only when all of it is there."""
         context, place, action = self.context, self.context.place, self.context.action
@@ -206,6 +214,7 @@ class _Build:
         self.visits.begin(context.index)
         if "workspace" in writes:
             place.touched()
+        context.following = lambda: self._following(context.index)
         with exclusive(context):
             made: Made = steps.run(context)
         action = context.action  # under another key, if a shell changed what it read

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, islice
 
 import msgspec
 
@@ -13,6 +13,7 @@ from contractor.plan.reasons import Earlier, reason
 from contractor.store.records import Records
 
 Tell = Callable[[str], None]
+_COMPARED = 8  # newest builds that a build looks through while it runs: each takes a millisecond, for 50 steps
 
 
 def plan_of(records: Records, build: str) -> Plan:
@@ -54,4 +55,4 @@ def why_it_runs(records: Records, plan: Plan, build: str, index: int) -> str:
     """Why a step of a build that has just begun runs, in a line; "" when there is no build to compare it with."""
     earlier = earlier_builds(records, plan.name, plan.matrix, before=build)
     first = next(earlier, None)
-    return reason(plan, index, chain([first], earlier)) if first is not None else ""
+    return reason(plan, index, chain([first], islice(earlier, _COMPARED - 1))) if first is not None else ""

@@ -31,7 +31,7 @@ from contractor.spec.model import base_of
 from contractor.store.layout import Store
 from contractor.store.results import Results
 
-__all__ = ["Update", "make_lock", "up_to_date"]
+__all__ = ["Update", "Wanted", "lost", "make_lock", "up_to_date"]
 
 
 class Wanted(NamedTuple):
@@ -154,8 +154,15 @@ class _Run:
                 found.append(before)
                 continue
             entry = entry_of(step, ask, _held_of(self.plan, step.action.key), self._results)
-            found.append(before if before is not None and _same_packages(before, entry) else entry)
+            stays = before is not None and _same_packages(before, entry) and not lost(before, self._store)
+            found.append(before if stays and before is not None else entry)
         return found
+
+
+def lost(entry: LockedStep, store: Store) -> set[str]:
+    """The digests of what an entry names that is not in the store."""
+    names = {answer.sha256 for answer in entry.answers}
+    return {name for name in names if not os.path.exists(store.captured.path(name))}
 
 
 def _same_packages(one: LockedStep, other: LockedStep) -> bool:

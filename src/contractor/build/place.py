@@ -50,8 +50,11 @@ class Place:
     def _started(self) -> tuple[Supervisor, MemoryGroup]:
         if self._running is None:
             from contractor.build.operations import OPERATIONS  # much code, and none of it if nothing has to run
+            from contractor.build.tools import tool_versions
+            from contractor.sandbox.probe_bwrap import require_bwrap
             from contractor.sandbox.trial import require_overlay
 
+            require_bwrap(tool_versions(self._store).get("bwrap", "none"))
             self._running = self._stack.enter_context(self.sandbox.start(OPERATIONS))
             require_overlay(self._store.root, self._running[0])
             variation = msgspec.to_builtins(self.variation) if self.variation is not None else None

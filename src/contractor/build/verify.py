@@ -80,16 +80,18 @@ def verify(
     conditions = choose(plan, store, vary)
     _wait_for_another_second(record, options)
     made = _build(plan, record, (store, sandbox), options, emit, conditions)
-    if conditions.variation.tmpfs and made.outcome in ("failed", "out-of-limits", "broken"):
-        conditions = conditions.on_disk(f"with the workspace in memory it {made.outcome}: {made.message}")
-        text = "built once more with the workspace on the disk: it may not have fitted into memory"
-        emit(Notice(at=time.time(), build=made.id, text=text, level="warning"))
-        made = _build(plan, record, (store, sandbox), options, emit, conditions)
+    if made.outcome in ("failed", "out-of-limits", "broken"):
+        milder = conditions.milder(f"with it the second build ended as {made.outcome}, {made.id}: {made.message}")
+        if milder is not None:
+            text = "built once more under milder conditions: the usual kernel, and the workspace on the disk"
+            emit(Notice(at=time.time(), build=made.id, text=text, level="warning"))
+            conditions = milder
+            made = _build(plan, record, (store, sandbox), options, emit, conditions)
     found = Verdict(
         build=build,
         again=made.id,
         outcome=made.outcome,
-        varied=varied(conditions, record.started),
+        varied=varied(conditions, made.started - record.started),
         constant=constant(conditions, vary),
         tools=_tools(record, store),
         message=made.message,
@@ -154,7 +156,7 @@ def _compared(
     """All outputs, by name and digest."""
     olds, news = {made.name: made for made in before}, {made.name: made for made in after}
     differences = tuple(
-        _difference(name, olds.get(name), news.get(name), explainer)
+        difference(name, olds.get(name), news.get(name), explainer)
         for name in sorted({*olds, *news})
         if name not in olds or name not in news or olds[name].digest != news[name].digest
     )
@@ -163,7 +165,8 @@ def _compared(
     return msgspec.structs.replace(found, outcome=outcome, same=same, differences=differences)
 
 
-def _difference(name: str, old: ArtifactInfo | None, new: ArtifactInfo | None, explainer: Explainer) -> Difference:
+def difference(name: str, old: ArtifactInfo | None, new: ArtifactInfo | None, explainer: Explainer) -> Difference:
+    """Where an artifact differs that is not the same, or is not there."""
     if old is None or new is None:
         return Difference(name, old.digest if old else "", new.digest if new else "")
     if old.size + new.size > _MOST:

@@ -287,8 +287,8 @@ class _Owners:
             return
         for pid in _descendants(self._sandbox.pid):
             fields = _status(pid)
-            if len(fields.get("NSpid", "").split()) < 2:
-                continue  # bwrap's own process outside
+            if len(fields.get("NSpid", "").split()) < 3:
+                continue  # bwrap's own process, in the supervisor's pid namespace
             for kind in ("Uid", "Gid"):
                 for number in fields.get(kind, "").split():
                     if int(number) < 65536 or int(number) in (os.getuid(), os.getgid()):

@@ -23,7 +23,7 @@ def summary(path: str, lock: Lock) -> str:
         )
         if number
     ]
-    size = f"; {human_size(sum(files.values()))} of packages and indexes are kept in the store" if files else ""
+    size = f"; {human_size(sum(files.values()))} of packages and indexes" if files else ""
     return f"{path}: {', '.join(parts) or 'nothing to lock'}{size}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 import h11
 
@@ -57,8 +58,10 @@ class Visit:
         limits: ProxyLimits,
         record: Callable[[Fetch], None],
         shelf: Shelf | None = None,
+        pool: Callable[[], Executor] | None = None,
     ) -> None:
         self._shelf = shelf
+        self._pool = pool
         self._client = client
         self._dialer = dialer
         self._limits = limits
@@ -91,7 +94,7 @@ class Visit:
             if request is None:
                 return False
             method, url = request.method.decode("ascii", "replace"), request.target.decode("ascii", "replace")
-            self._transfer = Transfer(method, url, self._record)
+            self._transfer = Transfer(method, url, self._record, self._pool)
             check_framing(request)
             check_loop(request, self._dialer.upstream)
             if request.method == b"CONNECT":
@@ -199,8 +202,9 @@ class Visit:
                 if name.decode("latin-1") in KEPT_HEADERS
             )
         while not reply.has_ended() and (piece := await reply.read()):
-            transfer.add(piece)
+            await transfer.add(piece)
             if reply.has_ended():
+                await transfer.settle()
                 transfer.check()  # before the last piece: no client has all of what it should not have
             data = self._conn.send(h11.Data(data=piece)) or b""
             if reply.has_ended():
@@ -208,11 +212,13 @@ class Visit:
             self._answered = True
             await self._client.send(out + data if out else data)
             out = b""
+        await transfer.settle()
         transfer.check()
         if self._conn.our_state is h11.SEND_BODY:
             out += self._conn.send(h11.EndOfMessage()) or b""
         self._answered = True
-        await self._client.send(out)
+        if out:
+            await self._client.send(out)
         transfer.finish("allowed", "as it was locked" if transfer.expected and transfer.status == 200 else "")
         if not reply.reusable:
             self._drop_kept()
@@ -230,9 +236,10 @@ class Visit:
             transfer.stored, transfer.headers = transfer.method == "GET", found.headers
             self._answered = True
             while transfer.method != "HEAD" and (piece := found.body.read(_REPLAYED)):
-                transfer.add(piece)
+                await transfer.add(piece)
                 await self._client.send(out + (self._conn.send(h11.Data(data=piece)) or b""))
                 out = b""
+        await transfer.settle()
         await self._client.send(out + (self._conn.send(h11.EndOfMessage()) or b""))
         transfer.finish("allowed", FROM_STORE)
         return self._is_next_possible()

@@ -9,24 +9,26 @@ from __future__ import annotations
 import array
 import contextlib
 import os
-import resource
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from contractor.core.errors import Broken, Unavailable
+from contractor.core.errors import Broken
 from contractor.sandbox import process, seccomp, strays, syscalls
+from contractor.sandbox.ahead import gate
 from contractor.sandbox.channel import close_all
-from contractor.sandbox.namespace import Inside, enter_empty_network
+from contractor.sandbox.limits import cpus_for, limit, offer_to_oom_killer
+from contractor.sandbox.namespace import Inside
 from contractor.sandbox.spec import PROXY_ADDRESS, ROOT_ID, Mount, SandboxSpec
+from contractor.sandbox.started import Started
 from contractor.sandbox.terminal import take_terminal
+from contractor.sandbox.userns import enter_empty_network
 
 # What a package manager needs to install; and what a tool that makes a tree needs on top of it.
 _ROOT_CAPABILITIES = (
     "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETFCAP", "SYS_CHROOT", "AUDIT_WRITE",
     "NET_BIND_SERVICE", "MKNOD",
 )  # fmt: skip
-_STACK = 8 << 20  # bytes; configure scripts and make look at it
 _TRUSTED_CAPABILITIES = (*_ROOT_CAPABILITIES, "SYS_ADMIN", "DAC_READ_SEARCH", "SETPCAP")
 
 
@@ -77,86 +79,74 @@ def _mount_options(mount: Mount, data: list[int]) -> list[str]:
     raise Broken(f"no such kind of mount: {mount.kind}")
 
 
-class Started:
-    """A running bwrap: its pid, a descriptor that is readable when it ends, and its status pipe."""
-
-    def __init__(self, pid: int, status: int, counters: list[int]) -> None:
-        self.pid = pid
-        self.counters = counters  # of its own network namespace (strays.py); none where it shares the supervisor's
-        self.pidfd = os.pidfd_open(pid)
-        self._status = status
-        os.set_blocking(status, False)
-        self._text = b""
-
-    def child_pid(self) -> int | None:
-        """The pid of the sandbox's own pid 1, as bwrap tells it; the JSON may come in pieces."""
-        return self._number(b'"child-pid":')
-
-    def exit_code(self) -> int | None:
-        """What the command returned; None when it was never started."""
-        return self._number(b'"exit-code":')
-
-    def _number(self, name: bytes) -> int | None:
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._status, 4096):
-                self._text += data
-        _before, found, after = self._text.partition(name)
-        digits = after.strip().split(b",")[0].split(b"}")[0].strip()
-        return int(digits) if found and digits.isdigit() else None
-
-    def kill(self) -> None:
-        """Kill the sandbox's pid 1: the kernel then kills everything in it, whatever it traps."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.child_pid() or self.pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        close_all([self.pidfd, self._status, *self.counters])
-
-
-def start(inside: Inside, spec: SandboxSpec, output: int, on_listener: Callable[[int], None]) -> Started:
-    """Start a step. on_listener gets the listening socket of a networked step; its namespace holds nothing else."""
+def start(inside: Inside, spec: SandboxSpec, output: int, *, place: int = 0, waits: bool = False) -> Started:
+    """Start a step; waits: up to its command. The listening socket of a networked step is sent to the caller, and its
+    network holds nothing else. place: which of its user's namespaces it has.
+    """
     fds: list[int] = []
     status_read, status_write = os.pipe()
-    listener = socket.socketpair() if spec.network else None
+    args_read, args_write = os.pipe()
+    turn = gate() if waits else -1
     counters: list[int] = []
     try:
-        cpus = _cpus(inside, spec.limits.cpus)
-        program = _filter(inside, spec)
-        filter_fd = _memory_file(program, fds)
+        cpus = cpus_for(inside, spec)
+        filter_fd = _memory_file(_filter(inside, spec), fds)
         data = [_memory_file(mount.data, fds) for mount in spec.mounts if mount.kind == "file"]
-        userns = inside.step_namespace(spec.user)
-        options = bwrap_options(spec, userns, status_write, filter_fd, data)
-        args_fd = _memory_file(b"".join(os.fsencode(option) + b"\0" for option in options), fds)
-
-        def prepare() -> None:
-            if spec.terminal:
-                take_terminal(0)
-            if listener is not None:
-                _listen_in_own_network(listener[1])
-            _limit(spec)
-            if cpus:
-                os.sched_setaffinity(0, cpus)
-            inside.become(spec.user)
-            syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # changing ids made /proc/self the real root's
-            with contextlib.suppress(OSError):
-                _write_file("/proc/self/oom_score_adj", b"800")
-
-        argv = [process.require_tool("bwrap", "bubblewrap"), "--args", str(args_fd), "--", *spec.argv]
-        keep = [*fds, status_write, userns]
-        if spec.terminal and inside.owners:
-            os.fchown(output, spec.user, spec.user)
-        pid = process.start(argv, {}, output=output, keep=keep, prepare=prepare, interactive=spec.terminal)
-        if listener is not None:
-            listener[1].close()
-            counters = _pass_listener(listener[0], on_listener)
-        return Started(pid, status_read, counters)
+        namespace = inside.step_namespace(spec.user, place)
+        options = bwrap_options(spec, namespace, status_write, filter_fd, data)
+        if waits:
+            options += ["--block-fd", str(turn)]  # which it closes before the command
+        argv = [process.require_tool("bwrap", "bubblewrap"), "--args", str(args_read), "--", *spec.argv]
+        keep = [*fds, args_read, status_write, namespace, *([turn] if waits else [])]
+        if spec.terminal or spec.network:
+            pid, counters = _start_prepared(inside, spec, argv, output, keep)
+        else:
+            with inside.lending(spec.user):
+                pid = process.spawn(argv, output=output, keep=keep, real_ids=True)
+            offer_to_oom_killer(str(pid))
     except BaseException:
-        os.close(status_read)
+        close_all([status_read, args_write, *([turn] if waits else [])])
         raise
     finally:
-        close_all([*fds, status_write])
+        close_all([*fds, args_read, status_write])
+    started = Started(pid, status_read, turn, place, counters)
+    try:
+        with contextlib.suppress(ProcessLookupError, BrokenPipeError):  # it has ended already, and said why
+            limit(pid, spec, cpus)  # bwrap does nothing before it has read its options
+            _write_all(args_write, b"".join(os.fsencode(option) + b"\0" for option in options))
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)  # with half of its options it would be another sandbox
+        started.give_up()
+        raise
+    finally:
+        os.close(args_write)
+    return started
+
+
+def _start_prepared(
+    inside: Inside, spec: SandboxSpec, argv: list[str], output: int, keep: list[int]
+) -> tuple[int, list[int]]:
+    """Start a bwrap that needs a terminal's session or a network of its own; returns its pid and its counters."""
+    listener = socket.socketpair() if spec.network else None
+
+    def prepare() -> None:
+        if spec.terminal:
+            take_terminal(0)
         if listener is not None:
-            listener[0].close()
+            _listen_in_own_network(listener[1])
+        inside.dress(spec.user)
+        inside.become(spec.user)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # changing ids made /proc/self the real root's
+        offer_to_oom_killer("self")
+
+    if spec.terminal and inside.owners:
+        os.fchown(output, spec.user, spec.user)
+    pid = process.start(argv, output=output, keep=keep, prepare=prepare, interactive=spec.terminal)
+    if listener is None:
+        return pid, []
+    listener[1].close()
+    with listener[0] as receiver:
+        return pid, _pass_listener(receiver, inside)
 
 
 def _filter(inside: Inside, spec: SandboxSpec) -> bytes:
@@ -169,43 +159,18 @@ def _filter(inside: Inside, spec: SandboxSpec) -> bytes:
     return made[kind]
 
 
-def _cpus(inside: Inside, count: int) -> list[int]:
-    """So many of the CPUs, beginning with another one in each build; none for all. Unavailable: there are fewer."""
-    there = len(inside.cpus)
-    if count > there:
-        raise Unavailable(
-            f"the step is to see {count} CPUs, and there are {there} here",
-            hint="build on a machine with as many, or say fewer in `limits: {cpus: ...}`",
-        )
-    return [inside.cpus[(os.getpid() + number) % there] for number in range(count)]
-
-
 def _memory_file(data: bytes, fds: list[int]) -> int:
     fd = os.memfd_create("contractor", os.MFD_CLOEXEC)
     fds.append(fd)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    _write_all(fd, data)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
 
 
-def _limit(spec: SandboxSpec) -> None:
-    limits = spec.limits
-    for kind, value in (
-        (resource.RLIMIT_NPROC, limits.processes),
-        (resource.RLIMIT_FSIZE, limits.file_size),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _soft, hard = resource.getrlimit(kind)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
-    # The same on every machine, as far as it allows.
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, files), files))
-    _soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
-    resource.setrlimit(resource.RLIMIT_STACK, (_STACK if hard == resource.RLIM_INFINITY else min(_STACK, hard), hard))
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _listen_in_own_network(sender: socket.socket) -> None:
@@ -219,8 +184,8 @@ def _listen_in_own_network(sender: socket.socket) -> None:
         sender.sendmsg([b"l"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
 
 
-def _pass_listener(receiver: socket.socket, on_listener: Callable[[int], None]) -> list[int]:
-    """Returns the descriptors of the namespace's counters."""
+def _pass_listener(receiver: socket.socket, inside: Inside) -> list[int]:
+    """Send the listener to the caller; returns the descriptors of its namespace's counters."""
     receiver.settimeout(10)
     try:
         _data, fds, _flags, _address = socket.recv_fds(receiver, 1, 1 + len(strays.PATHS))
@@ -228,14 +193,6 @@ def _pass_listener(receiver: socket.socket, on_listener: Callable[[int], None]) 
         fds = []
     if not fds:
         return []  # the child failed before it; its own message is in the step's output
-    on_listener(fds[0])
+    inside.channel.send({"listener": True}, fds[:1])
     os.close(fds[0])
     return fds[1:]
-
-
-def _write_file(path: str, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, data)
-    finally:
-        os.close(fd)

@@ -1,30 +1,30 @@
-"""The helper process that lives inside: root of a user namespace with a range of ids, in a mount namespace of its own.
+"""The helper process that lives inside: root of a user namespace with a range of ids, with mounts and pids of its own.
 
     Contractor (the user)                        the terminal, the proxy, the records
       supervisor (root inside, no one outside)   overlay mounts, trees and workspaces with files of many owners
         bwrap -> a step                          in a user namespace nested once more, without the user's own id
 
 It has no network: steps share its empty network namespace (one at a time; a namespace for each costs a millisecond),
-or get one of their own with the proxy's listener in it. It does only what it is called for by name, and dies with
-Contractor, and every step with it: the dead-man's chain.
+or get one of their own with the proxy's listener in it. It does only what it is called for by name. It dies with
+Contractor, and as it is pid 1 of its pid namespace, everything below it dies with it (userns.py).
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import signal
-import socket
-import struct
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from contractor.core.errors import ERRORS_BY_OUTCOME, Broken, ContractorError, Outcome, Unavailable
-from contractor.sandbox import idmap, process, syscalls
+from contractor.core.errors import ERRORS_BY_OUTCOME, Broken, ContractorError, Outcome
+from contractor.sandbox import idmap, process, syscalls, userns
+from contractor.sandbox.ahead import MEANWHILE, Announced
 from contractor.sandbox.channel import Channel, close_all
+from contractor.sandbox.spec import ROOT_ID
 
-_USERNS_HINT = "run `contractor doctor`: it names what forbids user namespaces here and the command that allows them"
+if TYPE_CHECKING:
+    from contractor.sandbox.spec import SandboxSpec
+    from contractor.sandbox.started import Started
 
 
 class Inside:
@@ -34,15 +34,27 @@ class Inside:
         self.channel = channel
         self.maps = maps
         self.owners = maps.tier != "one-id"  # can files have owners here?
-        self.cpus = sorted(os.sched_getaffinity(0))  # of the machine, or what this build was given of it
-        self._step_namespaces: dict[int, int] = {}
+        cpus = sorted(os.sched_getaffinity(0))
+        first = os.urandom(1)[0] % len(cpus)
+        self.personality = 0  # of the build user's steps: what installs packages looks at the kernel's version
+        self.cpus = cpus[first:] + cpus[:first]  # in another order in each build, for steps that see only some
+        self._step_namespaces: dict[tuple[int, int], int] = {}
         self.state: dict[str, Any] = {}  # what one operation leaves for the next (scans, mounts)
+        self.waiting: tuple[SandboxSpec, Started] | None = None  # see ahead.py
 
-    def step_namespace(self, user: int) -> int:
-        """The descriptor of the user namespace that steps of this user run in; made once a build (1.4 ms)."""
-        if user not in self._step_namespaces:
-            self._step_namespaces[user] = _nested_namespace(self.maps, user)
-        return self._step_namespaces[user]
+    def step_namespace(self, user: int, place: int) -> int:
+        """The descriptor of the user namespace that steps of this user run in; made once a build (1.4 ms). place: 0 or
+        1, for a sandbox that waits while another one runs.
+        """
+        if (user, place) not in self._step_namespaces:
+            self._step_namespaces[user, place] = userns.nested_namespace(self.maps, user)
+        return self._step_namespaces[user, place]
+
+    def forget_waiting(self) -> None:
+        """Give up the sandbox that waits, if one does."""
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            waiting[1].give_up()
 
     def become(self, user: int) -> None:
         """In a forked child: take a step's ids, for good."""
@@ -50,6 +62,26 @@ class Inside:
             os.setgroups([])
             os.setresgid(user, user, user)
             os.setresuid(user, user, user)
+
+    @contextlib.contextmanager
+    def lending(self, user: int) -> Iterator[None]:
+        """While the block lasts, this process has what a step's is to inherit: its ids as real ids, its personality."""
+        if self.owners:
+            os.setresgid(user, -1, -1)
+            os.setresuid(user, -1, -1)
+        usual = self.dress(user)
+        try:
+            yield
+        finally:
+            if usual is not None:
+                syscalls.personality(usual)
+            if self.owners:
+                os.setresuid(0, -1, -1)
+                os.setresgid(0, -1, -1)
+
+    def dress(self, user: int) -> int | None:
+        """Take the personality of a step's process, if it is another one; returns the one before."""
+        return syscalls.personality(self.personality) if self.personality and user != ROOT_ID else None
 
 
 Operation = Callable[[Inside, dict[str, Any], list[int]], Any]  # it may take descriptors out of the list
@@ -61,35 +93,24 @@ class Supervisor:
     def __init__(self, pid: int, channel: Channel) -> None:
         self.pid = pid
         self.channel = channel
+        self.announced = Announced()
 
     @staticmethod
     def start(maps: idmap.IdMaps, operations: Mapping[str, Operation]) -> Supervisor:
-        """Fork the helper and write its id maps; Unavailable when this machine does not allow it."""
+        """Start the helper process; Unavailable when this machine does not allow it."""
         ours, theirs = Channel.pair()
-        ready_read, ready_write = os.pipe()
-        go_read, go_write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            close_all([ready_read, go_write])
+
+        def serve() -> None:
             ours.close()
-            _child(maps, operations, theirs, (ready_write, go_read))
-        theirs.close()
-        close_all([ready_write, go_read])
+            _serve(Inside(theirs, maps), operations)
+
         try:
-            if os.read(ready_read, 1) != b"u":
-                raise Unavailable("this machine does not let you make a user namespace", hint=_USERNS_HINT)
-            _write_maps(pid, maps)
-            os.write(go_write, b"g")
-            if os.read(ready_read, 1) != b"r":
-                raise Unavailable("the user namespace could not be set up", hint=_USERNS_HINT)
+            pid = userns.spawn(maps, serve)
         except BaseException:
             ours.close()
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-            process.wait(pid)
             raise
         finally:
-            close_all([ready_read, go_write])
+            theirs.close()
         return Supervisor(pid, ours)
 
     def call(self, operation: str, args: Mapping[str, Any], fds: Sequence[int] = ()) -> Any:
@@ -120,6 +141,7 @@ class Supervisor:
         return message, fds
 
     def close(self) -> None:
+        self.announced.close()
         self.channel.close()
         with contextlib.suppress(ChildProcessError):
             process.wait(self.pid)
@@ -131,42 +153,6 @@ class Supervisor:
         )
 
 
-def _child(maps: idmap.IdMaps, operations: Mapping[str, Operation], channel: Channel, pipes: tuple[int, int]) -> None:
-    ready, go = pipes
-    code = 1
-    try:
-        parent = os.getppid()
-        os.setsid()  # no terminal: nothing inside can reach it, and its Ctrl-C is the caller's to handle
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS)
-        os.write(ready, b"u")
-        if os.read(go, 1) != b"g":
-            return
-        if maps.tier != "one-id":
-            os.setgroups([])
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # after the ids: changing them clears it
-        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        if os.getppid() != parent:
-            return
-        syscalls.make_mounts_private()
-        enter_empty_network()
-        syscalls.set_domain_name("(none)")  # as the kernel has it where nobody set one
-        syscalls.personality(0)
-        os.umask(0o022)
-        os.write(ready, b"r")
-        close_all(pipes)
-        _serve(Inside(channel, maps), operations)
-        code = 0
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.write(2, _trace())
-    finally:
-        os._exit(code)
-
-
 def _serve(inside: Inside, operations: Mapping[str, Operation]) -> None:
     while True:
         try:
@@ -174,8 +160,11 @@ def _serve(inside: Inside, operations: Mapping[str, Operation]) -> None:
         except EOFError:
             return
         if "operation" not in request:
-            continue  # a kill that came after its step had ended
+            close_all(fds)
+            continue  # it came after its step had ended: a kill, or what was to be set up meanwhile
         try:
+            if request["operation"] not in MEANWHILE:
+                inside.forget_waiting()
             value = operations[request["operation"]](inside, request["args"], fds)
             answer: dict[str, Any] = {"value": value}
         except ContractorError as error:
@@ -187,7 +176,8 @@ def _serve(inside: Inside, operations: Mapping[str, Operation]) -> None:
             answer = {"error": ("broken", f"{request['operation']} failed: {error!r}", details, "please report this")}
         finally:
             close_all(fds)
-        inside.channel.send(answer)
+        with contextlib.suppress(BrokenPipeError):  # nobody is there any more: the next receive says so
+            inside.channel.send(answer)
 
 
 def _trace() -> bytes:
@@ -203,67 +193,3 @@ def _from_os_error(operation: str, error: OSError) -> tuple[str, str, tuple[str,
         hint = "the disk is full: free some space (`contractor gc` frees the store's) and build again"
     details = tuple(_trace().decode().splitlines()[-6:])
     return ("broken", f"{operation}: {error.strerror or error}{where}", () if hint else details, hint)
-
-
-def enter_empty_network() -> None:
-    """A network namespace of this process's own, with nothing in it but a loopback that is up."""
-    syscalls.unshare(syscalls.CLONE_NEWNET)
-    with socket.socket() as any_socket:
-        up = struct.pack("16sH14s", b"lo", 0x1 | 0x8 | 0x40, b"")  # IFF_UP, IFF_LOOPBACK, IFF_RUNNING
-        fcntl.ioctl(any_socket, 0x8914, up)  # SIOCSIFFLAGS
-
-
-def _write_maps(pid: int, maps: idmap.IdMaps) -> None:
-    if maps.tier == "id-range":
-        for tool, extents in (("newuidmap", maps.uids), ("newgidmap", maps.gids)):
-            argv = [process.require_tool(tool, "uidmap"), str(pid), *(str(n) for extent in extents for n in extent)]
-            done = process.run(argv, timeout=10)
-            if done.code:
-                reason = done.output.decode(errors="replace").strip()
-                raise Unavailable(f"{tool} refused the map of subordinate ids: {reason}", hint=_USERNS_HINT)
-        return
-    try:
-        if maps.tier == "one-id":
-            _write(f"/proc/{pid}/setgroups", b"deny")
-        _write(f"/proc/{pid}/uid_map", idmap.text(maps.uids))
-        _write(f"/proc/{pid}/gid_map", idmap.text(maps.gids))
-    except OSError as error:
-        raise Unavailable(f"the id map was refused: {error.strerror}", hint=_USERNS_HINT) from error
-
-
-def _write(path: str, data: bytes) -> None:
-    """One write(2): the kernel takes a map only whole, and Python's files hide the error until they are closed."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, data)
-    finally:
-        os.close(fd)
-
-
-def _nested_namespace(maps: idmap.IdMaps, user: int) -> int:
-    """A user namespace for steps, owned by the step's user so that bwrap, run as that user, may join it."""
-    ready_read, ready_write = os.pipe()
-    go_read, go_write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            if maps.tier != "one-id":
-                os.setresgid(user, user, user)
-                os.setresuid(user, user, user)
-            syscalls.unshare(syscalls.CLONE_NEWUSER)
-            syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # else its maps belong to the real root
-            os.write(ready_write, b"u")
-            os.close(go_write)
-            os.read(go_read, 1)
-        finally:
-            os._exit(0)
-    try:
-        close_all([ready_write])
-        if os.read(ready_read, 1) != b"u":
-            raise Unavailable("a nested user namespace could not be made", hint=_USERNS_HINT)
-        for kind in ("uid", "gid"):
-            _write(f"/proc/{pid}/{kind}_map", idmap.nested(maps, user))
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        close_all([ready_read, go_read, go_write])
-        process.wait(pid)

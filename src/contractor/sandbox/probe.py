@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 from collections.abc import Iterator
 
 from contractor.core.errors import ContractorError, Unavailable
 from contractor.core.values import Value
 from contractor.sandbox import idmap, memory, process
+from contractor.sandbox.probe_bwrap import bwrap_trouble, numbers
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 _OLDEST_KERNEL = (5, 11)  # overlayfs in a user namespace, with userxattr
-_OLDEST_BWRAP = (0, 8)
 
 APPARMOR_PROFILE = """abi <abi/4.0>,
 include <tunables/global>
@@ -62,25 +61,15 @@ def check_kernel() -> Check:
     return Check("kernel", OK, f"{release} on {machine}")
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: "6.18.4-deb" is (6, 18, 4)."""
-    found = re.search(r"\d+(\.\d+)*", version)
-    return tuple(int(part) for part in found.group().split(".")) if found else ()
-
-
 def check_bwrap() -> Check:
     path = process.which("bwrap")
     if path is None:
         return Check("bubblewrap", FAIL, f"no bwrap in {process.HOST_PATH}", "sudo apt-get install bubblewrap")
     version = process.run([path, "--version"], timeout=10).output.decode(errors="replace").strip()
-    if numbers(version) < _OLDEST_BWRAP:
-        return Check("bubblewrap", FAIL, f"{version}: 0.8 is needed", "sudo apt-get install bubblewrap/bookworm")
     real = os.path.realpath(path)
-    found = os.stat(real)
-    if found.st_uid not in (0, 65534) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        fix = f"sudo chown root:root {real}; sudo chmod 755 {real}"
-        return Check("bubblewrap", FAIL, f"{real} can be changed by others than root (a step could, too)", fix)
-    if found.st_mode & stat.S_ISUID:
+    if trouble := bwrap_trouble(real, version):
+        return Check("bubblewrap", FAIL, *trouble)
+    if os.stat(real).st_mode & stat.S_ISUID:
         return Check("bubblewrap", WARN, f"{version}, setuid root: not needed", f"sudo chmod u-s {real}")
     return Check("bubblewrap", OK, f"{version}, {real}")
 

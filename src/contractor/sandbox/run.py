@@ -1,4 +1,4 @@
-"""Running a step, seen from both sides: the caller, who reads its output, and the supervisor, who watches and kills.
+"""Running a step, on the caller's side: who reads its output (step.py is the supervisor's side, who watches and kills).
 
 The output goes by a pipe straight from the step to the caller, never through the supervisor.
 """
@@ -9,27 +9,20 @@ import contextlib
 import fcntl
 import os
 import select
-import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 
-from contractor.core.errors import Broken, ContractorError
-from contractor.sandbox import bwrap, strays
+from contractor.core.errors import ContractorError
+from contractor.sandbox.ahead import GONE
 from contractor.sandbox.channel import close_all
 from contractor.sandbox.memory import MemoryGroup
-from contractor.sandbox.namespace import Inside, Supervisor
-from contractor.sandbox.spec import ROOT_ID, Caller, Exit, SandboxSpec
-from contractor.sandbox.watch import INTERVAL, Usage, Watch
+from contractor.sandbox.namespace import Supervisor
+from contractor.sandbox.spec import Caller, Exit, SandboxSpec
 
 _PIPE_SIZE = 1 << 20  # bytes; the largest that an ordinary user may ask for
 _READ = 1 << 18
-_END_WAIT = 10.0  # seconds that a killed sandbox may take to end
-_LIMIT_CODE = 128 + 25  # SIGXFSZ
-_TICKS = os.sysconf("SC_CLK_TCK")  # a second
 
 
 def run(supervisor: Supervisor, spec: SandboxSpec, caller: Caller, group: MemoryGroup, folder: str) -> Exit:
@@ -39,25 +32,40 @@ def run(supervisor: Supervisor, spec: SandboxSpec, caller: Caller, group: Memory
     """
     group.limit(spec.limits.memory)
     kills = group.kills()
-    with caller.terminal.lent(supervisor) if caller.terminal is not None else _pipe() as (read, write):
-        args = {"spec": msgspec.to_builtins(spec), "folder": folder, "watch_memory": group.kind == "watched"}
+    args = {"spec": None, "folder": folder, "watch_memory": group.kind == "watched", "file_size": spec.limits.file_size}
+    with contextlib.ExitStack() as stack:
+        read = supervisor.announced.take(spec)
+        outputs = []
+        if read is not None:  # it has been set up meanwhile
+            stack.callback(os.close, read)
+        else:
+            lent = caller.terminal.lent(supervisor) if caller.terminal is not None else _lent_pipe()
+            read, write = stack.enter_context(lent)
+            outputs.append(write)
+            args["spec"] = msgspec.to_builtins(spec)
         try:
-            supervisor.send("run", args, [write])
+            supervisor.send("run", args, outputs)
         finally:
-            os.close(write)
-        pump = _Pump(supervisor, caller, read)
-        exit_ = pump.until_end()
+            close_all(outputs)
+        exit_ = _Pump(supervisor, caller, read).until_end()
+    if exit_.trouble == GONE:
+        return run(supervisor, spec, caller, group, folder)  # none waits now, so this starts one
     if exit_.code and not exit_.limit and group.kills() > kills:
         return msgspec.structs.replace(exit_, limit="memory")
     return exit_
 
 
-@contextlib.contextmanager
-def _pipe() -> Iterator[tuple[int, int]]:
-    """Both ends of a pipe; the block closes the second."""
+def _pipe() -> tuple[int, int]:
     read, write = os.pipe()
     with contextlib.suppress(OSError):
         fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    return read, write
+
+
+@contextlib.contextmanager
+def _lent_pipe() -> Iterator[tuple[int, int]]:
+    """Both ends of a pipe; the block closes the second."""
+    read, write = _pipe()
     try:
         yield read, write
     finally:
@@ -78,6 +86,8 @@ class _Pump:
         terminal = self.caller.terminal
         if terminal is not None:
             poll.register(terminal.turn, select.POLLIN)
+        if self.caller.following is not None:
+            self._guarded(self._announce)
         open_ = True
         result: Exit | None = None
         while result is None or open_:
@@ -101,6 +111,18 @@ class _Pump:
         if self.stopped is not None:
             raise self.stopped
         return result
+
+    def _announce(self) -> None:
+        """Have the sandbox of what runs next set up (ahead.py)."""
+        spec = self.caller.following() if self.caller.following is not None else None
+        if spec is None:
+            return
+        read, write = _pipe()
+        self.supervisor.announced.announce(spec, read)
+        try:
+            self.supervisor.channel.send({"next": msgspec.to_builtins(spec)}, [write])
+        finally:
+            os.close(write)
 
     def _poll(self, poll: select.poll, milliseconds: int) -> dict[int, int]:
         try:
@@ -139,132 +161,3 @@ class _Pump:
             self.caller.on_listener(listener)
         close_all(fds)
         return msgspec.convert(message["value"], Exit) if "value" in message else None
-
-
-def run_inside(inside: Inside, args: dict[str, Any], fds: list[int], usage: Usage) -> dict[str, Any]:
-    """The supervisor's side: start the step, watch it, kill it at a limit, and say how it ended."""
-    spec = msgspec.convert(args["spec"], SandboxSpec)
-    started_at = time.monotonic()
-    watch = Watch(spec.limits, args["folder"], usage, memory=args["watch_memory"])
-
-    def pass_on(listener: int) -> None:
-        inside.channel.send({"listener": True}, [listener])
-
-    process = bwrap.start(inside, spec, fds[0], pass_on)
-    os.close(fds.pop())  # else the pipe would not end with the step
-    try:
-        limit = _watch_until_end(inside, spec, process, watch)
-        _pid, status, used = os.wait4(process.pid, 0)
-        inner = _cpu_seconds(process.child_pid())
-        _end_of_all(inside, process.child_pid(), root=spec.user == ROOT_ID)
-        code = process.exit_code()
-        returned = os.waitstatus_to_exitcode(status)
-        strayed = _strayed(inside, process)
-    finally:
-        process.close()
-    if limit == "time" and watch.most_processes >= spec.limits.processes - 1:
-        limit = "processes"  # it could not go on for want of them
-    if not limit and code is not None and code != 0:
-        limit = _limit_of(code, spec, watch)
-    exit_ = Exit(
-        started=code is not None or bool(limit),
-        code=code if code is not None else (128 - returned if returned < 0 else returned),
-        seconds=time.monotonic() - started_at,
-        cpu_seconds=used.ru_utime + used.ru_stime + inner,
-        max_rss=max(used.ru_maxrss * 1024, watch.most_memory),
-        limit=limit,
-        strays=strayed,
-    )
-    value: dict[str, Any] = msgspec.to_builtins(exit_)
-    return value
-
-
-def _strayed(inside: Inside, process: bwrap.Started) -> tuple[int, int]:
-    """What the step sent past the proxy. Steps without network share a namespace, so there it is the difference."""
-    if process.counters:
-        return strays.count(process.counters)
-    if "counters" not in inside.state:
-        inside.state["counters"] = strays.opened()
-    before = inside.state.get("strays", (0, 0))
-    now = inside.state["strays"] = strays.count(inside.state["counters"])
-    return now[0] - before[0], now[1] - before[1]
-
-
-def _end_of_all(inside: Inside, child: int | None, *, root: bool) -> None:
-    """See to it that nothing of the step runs any more: bwrap ends before its pid 1, and what is left could write.
-
-    A pid 1 without children is the last of its namespace; its own end (some milliseconds, for the kernel to take the
-    mounts down) is not waited for, but collected when a later step has ended. Root's could be somebody else's by now.
-    """
-    ending: set[int] = inside.state.setdefault("ending", set())
-    for pid in [*ending]:
-        with contextlib.suppress(ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG) == (0, 0):
-                continue
-        ending.discard(pid)
-    if child is None:
-        return
-    with contextlib.suppress(ChildProcessError, ProcessLookupError):
-        if os.waitpid(child, os.WNOHANG) != (0, 0):  # ours, as bwrap's orphan (subreaper)
-            return
-        if not root and not _has_children(child):
-            ending.add(child)
-            return
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)  # ends when every process of its namespace has ended
-
-
-def _cpu_seconds(child: int | None) -> float:
-    """What the sandbox's pid 1 and all that it has waited for used; 0 when bwrap's own figure has it already."""
-    try:
-        with open(f"/proc/{child}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return 0.0
-    return sum(map(int, fields[11:15])) / _TICKS  # utime, stime, cutime, cstime: proc(5)
-
-
-def _has_children(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            return bool(file.read(1))
-    except OSError:
-        return True  # not to be known: so wait
-
-
-def _limit_of(code: int, spec: SandboxSpec, watch: Watch) -> str:
-    """Which limit a failed command ran into, when its exit code or the last look tells."""
-    if code == _LIMIT_CODE:
-        return "file-size"
-    if watch.full():
-        return "disk-full"
-    return "processes" if watch.most_processes >= spec.limits.processes - 1 else ""
-
-
-def _watch_until_end(inside: Inside, spec: SandboxSpec, process: bwrap.Started, watch: Watch) -> str:
-    poll = select.poll()
-    poll.register(process.pidfd, select.POLLIN)
-    poll.register(inside.channel, select.POLLIN)
-    deadline = time.monotonic() + spec.limits.time if spec.limits.time else float("inf")
-    killed_at = 0.0
-    limit = ""
-    while True:
-        pause = min(INTERVAL, max(0.0, deadline - time.monotonic())) if not killed_at else INTERVAL
-        ready = dict(poll.poll(pause * 1000))
-        if process.pidfd in ready:
-            return limit
-        if inside.channel.fileno() in ready:
-            inside.channel.receive()  # EOFError ends the supervisor, and with it the step
-            limit = limit or "aborted"
-        elif not killed_at and time.monotonic() >= deadline:
-            limit = "time"
-        elif not killed_at:
-            limit = watch.check(process.child_pid())
-        if limit:
-            process.kill()
-            killed_at = killed_at or time.monotonic()
-            if time.monotonic() - killed_at > _END_WAIT:
-                raise Broken(
-                    f"the sandbox did not end {_END_WAIT:.0f} seconds after it was killed",
-                    hint="a process in it hangs in the kernel: see `ps -eo pid,stat,wchan,args | grep ' D'`",
-                )

@@ -78,6 +78,7 @@ class Caller:
     """What the caller does while a step runs. on_output may raise OutOfLimits (the log's limit) to end the step.
 
     terminal: where the person sits, for a spec with a terminal; the output goes there and on_output is not called.
+    following: asked, while the step runs, for what is most likely to run next: its sandbox is set up meanwhile.
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class Caller:
         on_listener: Callable[[socket.socket], None] | None = None,
         tick: Callable[[], None] | None = None,
         terminal: Terminal | None = None,
+        following: Callable[[], SandboxSpec | None] | None = None,
     ) -> None:
         self.on_output = on_output
         self.on_listener = on_listener
         self.tick = tick
         self.terminal = terminal
+        self.following = following

@@ -12,6 +12,7 @@ import os
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
 MS_RDONLY = 1
@@ -53,9 +54,9 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
 
 
-def personality(flags: int) -> None:
-    """Of this process and its children: https://man7.org/linux/man-pages/man2/personality.2.html"""
-    _check(_libc.personality(ctypes.c_ulong(flags)), "personality")
+def personality(flags: int) -> int:
+    """Of this process and its children, returning what it was: https://man7.org/linux/man-pages/man2/personality.2.html"""
+    return _check(_libc.personality(ctypes.c_ulong(flags)), "personality")
 
 
 def set_domain_name(name: str) -> None:

@@ -154,8 +154,8 @@ def file_system(path: str) -> str:
 
 
 def _run(inside: Inside, args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-    from contractor.sandbox.run import run_inside
     from contractor.sandbox.stage import make_stage
+    from contractor.sandbox.step import run_inside
 
     make_stage()
     return run_inside(inside, args, fds, lambda: (0, 0))

@@ -19,6 +19,7 @@ from contractor.core.digest import is_digest
 from contractor.core.errors import Broken
 
 _PIECE = 1 << 20  # bytes
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class Captured:
@@ -26,12 +27,15 @@ class Captured:
 
     def __init__(self, root: str) -> None:
         self._root = root
+        self._tmp = f"{root}/tmp"
 
     def writer(self) -> BodyWriter:
-        folder = f"{self._root}/tmp"
-        os.makedirs(folder, 0o700, exist_ok=True)
-        path = f"{folder}/{os.urandom(12).hex()}"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        path = f"{self._tmp}/{os.urandom(12).hex()}"
+        try:
+            fd = os.open(path, _CREATE, 0o600)
+        except FileNotFoundError:
+            os.makedirs(self._tmp, 0o700, exist_ok=True)
+            fd = os.open(path, _CREATE, 0o600)
         return BodyWriter(self, fd, path)
 
     def path(self, digest: str) -> str:
@@ -51,6 +55,7 @@ class Captured:
                 body.seek(0)
                 stack.pop_all()
                 return body
+            os.unlink(self.path(digest))  # so that it is kept anew when it comes again
         return None
 
 
@@ -76,10 +81,17 @@ class BodyWriter:
 
     def commit(self, digest: str) -> bool:
         """Give it its name: the sha256 of what was written, which the caller has computed on the way. True."""
-        os.close(self._fd)
         path = self._captured.path(digest)
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        os.rename(self._path, path)
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path)  # it is there: gc leaves it alone as long as it is young
+            self.drop()  # and is not replaced: ext4 writes out at once what replaces a file, for a millisecond
+            return True
+        os.close(self._fd)
+        try:
+            os.rename(self._path, path)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            os.rename(self._path, path)
         return True
 
     def drop(self) -> None:

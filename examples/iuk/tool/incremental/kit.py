@@ -43,10 +43,12 @@ def pack(kit: str, upper: str, difference: str, output: str, epoch: int) -> None
     os.makedirs(os.path.dirname(inner), exist_ok=True)
     with tarfile.open(upper, "r:", encoding="utf-8", errors="surrogateescape") as tar:
         root = tar.next()
+        rest = tar.offset  # of the member after it: mksquashfs takes the root from its options
     assert root is not None and root.name == "."
     owner = ("-root-mode", f"{root.mode:o}", "-root-uid", str(root.uid), "-root-gid", str(root.gid))
     bcj = X86 if os.uname().machine == "x86_64" else ()
-    with open(upper, "rb") as archive:
+    with open(upper, "rb", buffering=0) as archive:
+        archive.seek(rest)
         _mksquashfs("-", inner, "-tar", *owner, *INNER, *bcj, stdin=archive)
     for folder, _folders, files in os.walk(kit, topdown=False):
         for name in files:

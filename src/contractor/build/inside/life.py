@@ -13,8 +13,8 @@ from contractor.build.inside.tree import unmount_tree
 from contractor.build.inside.workspace import fresh_workspace
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside
-from contractor.sandbox.run import run_inside
 from contractor.sandbox.stage import STAGE, WORKSPACE, make_stage
+from contractor.sandbox.step import run_inside
 from contractor.store import states
 from contractor.store.remove import remove_tree, usage
 from contractor.store.scan import MODE, SIZE
@@ -58,7 +58,7 @@ def run(inside: Inside, args: Args, fds: list[int]) -> dict[str, Any]:
             return usage(fd.number, name)
 
     exit_ = run_inside(inside, args, fds, measure)
-    if exit_["code"] and not exit_["limit"] and _has_file_of(inside, args["spec"]["limits"]["file_size"]):
+    if exit_["code"] and not exit_["limit"] and _has_file_of(inside, args["file_size"]):
         exit_["limit"] = "file-size"  # a program that ignores SIGXFSZ fails in its own words
     return exit_
 

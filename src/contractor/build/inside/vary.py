@@ -13,7 +13,8 @@ from contractor.sandbox.namespace import Inside
 class Variation(Value, frozen=True):
     """What is other than usual.
 
-    personality: no address randomisation, and a kernel that calls itself 2.6. cpus: how many may be used, 0 for all.
+    personality: no address randomisation, and for steps of the build user a kernel that calls itself 2.6 (packages of
+    libc refuse to be installed under one). cpus: how many may be used, 0 for all.
     hostname: the name of the host outside the sandbox. tmpfs: bytes of memory for a workspace that lists its files in
     another order than a disk does, 0 for a disk.
     """
@@ -25,9 +26,10 @@ class Variation(Value, frozen=True):
 
 
 def apply(inside: Inside, variation: Variation) -> None:
-    """To this process and all that it starts; before the workspace is made."""
+    """To this process and all that it starts, or to steps alone; before the workspace is made."""
     if variation.personality:
-        syscalls.personality(syscalls.ADDR_NO_RANDOMIZE | syscalls.UNAME26)
+        syscalls.personality(syscalls.ADDR_NO_RANDOMIZE)
+        inside.personality = syscalls.ADDR_NO_RANDOMIZE | syscalls.UNAME26
     if variation.cpus:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-variation.cpus :])
     if variation.hostname:

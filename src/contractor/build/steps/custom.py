@@ -25,7 +25,7 @@ def run(context: StepContext) -> Made:
         "CONTRACTOR_ARG_" + name.upper().replace("-", "_"): value if isinstance(value, str) else _text(value)
         for name, value in action.args.items()
     }
-    files = {_PROGRAM: content, _INPUT: msgspec.json.encode(action.args), **secret_files(context)}
+    files = {_PROGRAM: content, _INPUT: msgspec.json.encode(action.args), **secret_files(context, context.action.step)}
     context.place.mount(context.action.layers)
     argv = ["/bin/sh", "-c", f'exec "$0" < {_INPUT}', _PROGRAM]
     spec = context.tree_spec(argv, {**context.action.env, **arguments}, files)

@@ -6,25 +6,40 @@ The script is a read-only file and not an argument, so it may be long and hold a
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from contractor.build.context import Made, StepContext
 from contractor.core.errors import Rejected
 from contractor.spec.model import Shell
+
+if TYPE_CHECKING:
+    from contractor.plan.model import Action
+    from contractor.sandbox.spec import SandboxSpec
+    from contractor.spec.model import Step
 
 SCRIPT = "/run/contractor/step"
 
 
 def run(context: StepContext) -> Made:
-    action = context.action.step.action
-    assert isinstance(action, Shell)
-    files = {SCRIPT: action.script.encode(), **secret_files(context)}
     context.place.mount(context.action.layers)
-    spec = context.tree_spec(shell_argv(context), context.action.env, files)
-    return Made(exit=context.run(spec))
+
+    def ahead() -> SandboxSpec | None:
+        action = context.following()
+        return command(context, action) if action is not None else None
+
+    return Made(exit=context.run(command(context, context.action), following=ahead))
 
 
-def shell_argv(context: StepContext) -> list[str]:
+def command(context: StepContext, action: Action) -> SandboxSpec:
+    """What a shell step runs. Its tree must be mounted."""
+    shell = action.step.action
+    assert isinstance(shell, Shell)
+    files = {SCRIPT: shell.script.encode(), **secret_files(context, action.step)}
+    return context.tree_spec(_argv(context, action.layers), action.env, files, action.step)
+
+
+def _argv(context: StepContext, layers: tuple[str, ...]) -> list[str]:
     """The shell of the mounted tree, with the options that end a script at its first failure."""
-    layers = context.action.layers
     if context.place.has_program(layers, "/bin/bash"):
         return ["/bin/bash", "-eu", "-o", "pipefail", SCRIPT]
     if context.place.has_program(layers, "/bin/sh"):
@@ -34,13 +49,13 @@ def shell_argv(context: StepContext) -> list[str]:
     )
 
 
-def secret_files(context: StepContext) -> dict[str, bytes]:
+def secret_files(context: StepContext, step: Step) -> dict[str, bytes]:
     """/run/secrets/NAME for each secret of the step; Rejected when one was not given."""
     files = {}
-    for name in context.action.step.secrets:
+    for name in step.secrets:
         if name not in context.options.secrets:
             raise Rejected(
-                f"the step {context.action.step.name!r} needs the secret {name}, which was not given",
+                f"the step {step.name!r} needs the secret {name}, which was not given",
                 hint=f"contractor build --secret {name}=FILE",
             )
         files[f"/run/secrets/{name}"] = context.options.secrets[name]

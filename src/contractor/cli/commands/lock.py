@@ -9,7 +9,7 @@ import time
 
 from contractor.build.context import Options
 from contractor.build.git_archive import archive_of
-from contractor.build.locking import Update, Wanted, make_lock, up_to_date
+from contractor.build.locking import Update, Wanted, lost, make_lock, up_to_date
 from contractor.build.obtain import inputs, is_here, obtain
 from contractor.build.prepare import Request, plan_all, read_lock
 from contractor.cli import config
@@ -21,6 +21,7 @@ from contractor.cli.proving import witness_of
 from contractor.cli.stop import Stop
 from contractor.cli.text import sanitize
 from contractor.core.errors import Broken, NotReproducible, Rejected, Unavailable
+from contractor.core.words import count
 from contractor.plan.lock import Lock, encode
 from contractor.plan.model import Plan
 from contractor.sandbox.local import LocalSandbox, choose
@@ -93,8 +94,19 @@ def run(argv: list[str]) -> int:
     _write(request.lock_path, encode(lock))
     remember(store, os.path.abspath(request.lock_path), _named(lock, store))
     _settle(store, sandbox)
-    put([*(moved or (["nothing changed"] if old is not None else [])), summary(sanitize(request.lock_path), lock)])
+    put([*(moved or _unmoved(old, lock)), summary(sanitize(request.lock_path), lock)])
+    if away := set().union(*(lost(step, store) for step in lock.steps)):
+        talk(
+            f"note: {count(len(away), 'file')} of it are not in this store, so it cannot be built offline here: import "
+            "a capsule from where it was made, or take today's index with `contractor lock --update`"
+        )
     return 0
+
+
+def _unmoved(old: Lock | None, new: Lock) -> list[str]:
+    if old is None:
+        return []
+    return ["nothing changed" if old == new else "no package moved; the index files are those of today"]
 
 
 def _update_of(args: argparse.Namespace) -> Update:

@@ -1,0 +1,432 @@
+"""A build, built again from its record: what is varied really is, all outputs are compared, and nothing piles up."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import PROGRAM, Account
+
+LOOK = """python3 - <<'EOP'
+import os, time
+uname = os.uname()
+with open("kernel", "w") as f: f.write(uname.release)
+with open("random", "w") as f: f.write(str(open("/proc/self/personality").read().strip()))
+with open("cpus", "w") as f: f.write(str(len(os.sched_getaffinity(0))))
+with open("time", "w") as f: f.write(str(int(time.time())))
+mask = os.umask(0); os.umask(mask)
+with open("unseen", "w") as f: f.write(f"{uname.nodename} {mask:o} {time.tzname} {sorted(os.environ)} {os.getuid()}")
+os.mkdir("d")
+for name in "cab": open(f"d/{name}", "w").close()
+with open("order", "w") as f: f.write(" ".join(os.listdir("d")))
+EOP"""
+SEEN = ("kernel", "random", "cpus", "time", "unseen", "order")
+ALWAYS = {"time"}
+
+
+@pytest.fixture
+def spec(account: Account) -> Iterator[Path]:
+    """Where the specification of a test is; what it built goes with it."""
+    folder = account.home / f"v-{os.urandom(4).hex()}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    yield folder / "contractor.yaml"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(account: Account, spec: Path, steps: list[dict[str, Any]], **top: object) -> None:
+    first = [] if top.pop("bare", False) else [{"create-systree": {"artifact": account.tree}}]
+    body = {"contractor": 1, "name": spec.parent.name, **top, "steps": [*first, *steps]}
+    spec.write_text(json.dumps(body))
+    spec.chmod(0o644)
+
+
+def _build(account: Account, spec: Path, *options: str, code: int = 0) -> str:
+    """The build's id."""
+    done = account.run("build", str(spec), "--plain", "--events", "-", *options)
+    assert done.returncode == code, done.stderr.decode()
+    return str(json.loads(done.stdout.splitlines()[0])["build"])
+
+
+def _verify(account: Account, build: str, *options: str, code: int = 0) -> dict[str, Any]:
+    done = account.run("verify", build, "--json", *options)
+    assert done.returncode == code, done.stderr.decode() + done.stdout.decode()
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _refused(account: Account, build: str, *options: str, code: int = 2) -> str:
+    done = account.run("verify", build, "--plain", *options)
+    assert done.returncode == code, done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+    return done.stderr.decode()
+
+
+def _artifacts(*names: str) -> list[dict[str, Any]]:
+    return [{"create-artifact": {"name": name, "files": [name]}} for name in names]
+
+
+@pytest.mark.parametrize(
+    ("vary", "other"),
+    [
+        ("", set()),
+        ("kernel", {"kernel", "random"}),
+        ("cpus", {"cpus"}),
+        ("file-order", {"order"}),
+        ("umask", set()),
+        ("hostname", set()),
+        ("kernel,cpus,hostname,umask,file-order", {"kernel", "random", "cpus", "order"}),
+    ],
+)
+def test_each_condition_is_really_another_and_nothing_else(
+    account: Account, spec: Path, vary: str, other: set[str]
+) -> None:
+    if (os.cpu_count() or 1) == 1:
+        other = other - {"cpus"}
+    _write(account, spec, [{"shell": LOOK}, *_artifacts(*SEEN)])
+    found = _verify(account, _build(account, spec), "--vary", vary, code=3)
+    assert {difference["name"] for difference in found["differences"]} == other | ALWAYS
+    assert {*found["same"]} == {*SEEN} - other - ALWAYS
+    assert found["varied"][0].startswith("the time, by ")
+    for name in ("kernel", "cpus", "hostname", "umask", "file-order"):
+        assert any(text.startswith(f"{name} (") for text in found["constant"]) == (name not in vary)
+
+
+def test_host_name_and_umask_outside_are_others(accounts: dict[str, Account], spec: Path) -> None:
+    """No step sees them; so they are looked at from outside."""
+    account = accounts.get("root") or pytest.skip("only root can look into another process's namespaces")
+    _write(account, spec, [{"shell": "sleep 3; touch a"}, {"create-artifact": "a"}])
+    build = _build(account, spec)
+    running = account.start("verify", build, "--plain")
+    names = set()
+    until = time.monotonic() + 20
+    while "elsewhere.example" not in names and time.monotonic() < until and running.poll() is None:
+        time.sleep(0.05)
+        for child in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split():
+            said = subprocess.run(["nsenter", "-t", child, "-u", "hostname"], capture_output=True, check=False)
+            names.add(said.stdout.decode().strip())
+            if said.stdout.strip() == b"elsewhere.example":
+                assert "Umask:\t0022" in Path(f"/proc/{child}/status").read_text()  # the supervisor's own
+                assert "Umask:\t0077" in Path(f"/proc/{running.pid}/status").read_text()
+    running.communicate()
+    assert "elsewhere.example" in names
+    assert running.returncode == 0
+
+
+def test_nothing_piles_up(account: Account, spec: Path) -> None:
+    unpack = {"unpack-artifact": {"digest": account.tree, "to": "tree"}}
+    own = [unpack, {"create-artifact": {"name": "t", "files": ["tree"]}}, {"create-systree": "t"}]
+    _write(account, spec, [{"shell": "echo a > a"}, *_artifacts("a"), *own])  # with a layer of its own
+    build = _build(account, spec)
+    before = _stored(account)
+    for _ in range(3):
+        found = _verify(account, build)
+        assert found["outcome"] == "reproduced"
+        assert Path(found["signed"]).exists()
+    assert _stored(account) == before
+    assert account.leftovers() == []
+
+
+def _stored(account: Account) -> set[str]:
+    """Everything but records: those of verifications stay, as those of builds do."""
+    kept = ("results", "states", "layers", "blobs", "work", "trash")
+    until = time.monotonic() + 10
+    while [*account.store.glob("results/unsynced/*/*")] and time.monotonic() < until:
+        time.sleep(0.05)  # a build's results move up a moment after it
+    return {str(path) for name in kept for path in account.store.glob(f"{name}/*/*")} | {
+        str(path) for name in kept for path in account.store.glob(f"{name}/*") if path.name != "unsynced"
+    }
+
+
+def test_what_differs_is_there_to_be_looked_at_until_gc(account: Account, spec: Path) -> None:
+    _write(account, spec, [{"shell": "date=$(python3 -c 'import time; print(time.time())'); echo $date > a"},
+                           {"create-artifact": "a"}])  # fmt: skip
+    build = _build(account, spec)
+    found = _verify(account, build, code=3)
+    (difference,) = found["differences"]
+    assert [change["path"] for change in difference["members"]["changes"]] == ["a"]
+    assert _blob(account, difference["after"]).exists()
+    assert account.run("gc").returncode == 0
+    assert _blob(account, difference["after"]).exists()
+    record = account.store / "builds" / found["again"] / "record.json"
+    record.write_text(_older(record.read_text(), days=8))
+    for path in (_blob(account, difference["after"]), *account.store.glob("results/**/*.json")):
+        if path.suffix != ".json" or found["again"] in path.read_text():
+            os.utime(path, (0, 0))
+            if path.suffix == ".json":
+                path.write_text(_older(path.read_text(), days=8))
+    assert account.run("gc").returncode == 0
+    assert not _blob(account, difference["after"]).exists()
+    assert _blob(account, difference["before"]).exists()
+
+
+def _older(text: str, days: int) -> str:
+    value = json.loads(text)
+    for name in ("started", "finished"):
+        if name in value:
+            value[name] -= days * 86400
+    return json.dumps(value)
+
+
+def _blob(account: Account, digest: str) -> Path:
+    return account.store / "blobs" / "sha256" / digest[:2] / f"{digest}.zst"
+
+
+def test_a_second_build_that_fails_is_another_output(account: Account, spec: Path) -> None:
+    """By the clock, which no milder conditions turn back."""
+    until = int(time.time()) + 4
+    script = f"python3 -c 'import time, sys; sys.exit(time.time() > {until})'; echo > a"
+    _write(account, spec, [{"shell": script}, {"create-artifact": "a"}])
+    build = _build(account, spec)
+    time.sleep(max(0.0, until + 1 - time.time()))
+    found = _verify(account, build, code=3)
+    assert found["outcome"] == "not-reproducible"
+    assert [(item["name"], item["after"]) for item in found["differences"]] == [("a", "")]
+    assert "failed with exit code 1" in found["message"]
+    said = account.run("verify", build, "--plain").stdout.decode()
+    assert "a: only in the first build" in said
+    assert "NOT REPRODUCIBLE: the second build of" in said
+
+
+@pytest.mark.parametrize("condition", ["kernel", "file-order"])
+def test_a_build_that_does_not_bear_a_condition_is_built_without_it(
+    account: Account, spec: Path, condition: str
+) -> None:
+    bears = {
+        "kernel": "import os, sys; sys.exit(os.uname().release.startswith('2.6'))",
+        "file-order": "import os; os.mkdir('d'); [open(f'd/{c}', 'w') for c in 'cab'];"
+        "import sys; sys.exit(os.listdir('d') == ['b', 'a', 'c'])",
+    }
+    _write(account, spec, [{"shell": f'python3 -c "{bears[condition]}"; echo > a'}, *_artifacts("a")])
+    found = _verify(account, _build(account, spec))
+    assert found["outcome"] == "reproduced"
+    (why,) = (text for text in found["constant"] if text.startswith(condition))
+    assert "with it the second build ended as failed" in why
+    assert not any("2.6" in text or "order" in text for text in found["varied"])
+
+
+def test_a_workspace_that_does_not_fit_into_memory_is_on_the_disk(account: Account, spec: Path) -> None:
+    _write(account, spec, [{"shell": "head -c 100000000 /dev/zero > big; rm big; echo > a"}, *_artifacts("a")])
+    build = _build(account, spec)
+    little = f"import contractor.build.conditions as c; c._free_memory = lambda: 260 << 20; {PROGRAM}"
+    argv = [little if word == PROGRAM else word for word in account.command("verify", build, "--json")]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    found = json.loads(done.stdout)
+    assert any(text.startswith("file-order (with it the second build ended as") for text in found["constant"])
+
+
+def _python(script: str) -> dict[str, str]:
+    return {"shell": f"cat > /tmp/s.py <<'EOS'\n{script}\nEOS\npython3 /tmp/s.py"}
+
+
+def test_one_byte_in_a_million_is_seen_and_named(account: Account, spec: Path) -> None:
+    script = """import os, time
+os.makedirs("deep/er")
+data = bytearray(3_000_000)
+data[2_000_000] = time.time_ns() // 10**9 % 251
+open("deep/er/file", "wb").write(data)
+open("deep/same", "w").write("same")"""
+    _write(account, spec, [_python(script), *_artifacts("deep")])
+    found = _verify(account, _build(account, spec), code=3)
+    (difference,) = found["differences"]
+    assert [change["path"] for change in difference["members"]["changes"]] == ["deep/er/file"]
+    if shutil.which("diffoscope"):
+        assert "deep/er/file" in difference["explained"]
+
+
+HOSTILE = {
+    # A gigabyte of zeros, gzipped twice; what differs is at its end.
+    "bomb": """import gzip, io, time
+inner = io.BytesIO()
+with gzip.GzipFile(fileobj=inner, mode="wb", mtime=0) as file:
+    for _ in range(1000): file.write(bytes(1 << 20))
+    file.write(str(time.time()).encode())
+open("a", "wb").write(gzip.compress(inner.getvalue(), mtime=0))""",
+    "names": r"""import os, time
+for name in (b"\x1b[31mred", b"new\nline", b"-rf", b"..dots", b"\xff", b"~1", b"a b"):
+    open(b"a" + name, "w").write(str(time.time()))
+open(b"a" + b"x" * 240, "w").write(str(time.time()))""",
+    "sparse": """import time
+file = open("a", "wb"); file.truncate(1 << 30); file.seek(1 << 29); file.write(str(time.time()).encode())""",
+    "many": """import time
+for number in range(500): open(f"a{number}", "w").write(str(time.time()))""",
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_outputs_are_explained_within_limits(account: Account, spec: Path, hostile: str) -> None:
+    _write(account, spec, [_python(HOSTILE[hostile]), {"create-artifact": {"name": "x", "files": ["a*"]}}])
+    began = time.monotonic()
+    found = _verify(account, _build(account, spec), code=3)
+    assert time.monotonic() - began < 200
+    (difference,) = found["differences"]
+    assert difference["members"]["changes"]
+    assert account.leftovers() == []
+    if shutil.which("diffoscope"):
+        assert difference["explained"]
+    said = account.run("verify", found["build"], "--plain", timeout=300).stdout
+    assert b"\x1b" not in said
+    assert len(said) < 50_000
+
+
+def test_secrets_are_asked_for_before_anything_runs(account: Account, spec: Path) -> None:
+    secret = spec.parent / "token"
+    secret.write_text("a-token-for-all")
+    secret.chmod(0o644)
+    _write(account, spec, [{"shell": "test -s /run/secrets/T; echo > a", "secrets": ["T"]}, *_artifacts("a")])
+    build = _build(account, spec, "--secret", f"T={secret}")
+    said = _refused(account, build)
+    assert f"used secrets: T\nhint: contractor verify {build} --secret T=FILE" in said
+    assert _verify(account, build, "--secret", f"T={secret}")["outcome"] == "reproduced"
+
+
+def test_what_proves_nothing_is_refused(account: Account, spec: Path) -> None:
+    _write(account, spec, [{"shell": "echo > a"}, *_artifacts("a"), {"name": "no", "shell": "false"}])
+    assert "has not succeeded (failed)" in _refused(account, _build(account, spec, code=1))
+    said = _refused(account, _build(account, spec, "--until", "3"))
+    assert "was asked for something else than its plan (--until 3)" in said
+    _write(account, spec, [{"shell": "echo > a"}])
+    assert "made no artifact" in _refused(account, _build(account, spec))
+    for text in ("nonsense", "../../etc", "last~99"):
+        _refused(account, text)
+    _refused(account, "last", "--vary", "nonsense")
+
+
+def test_two_at_once(account: Account, spec: Path) -> None:
+    _write(account, spec, [{"shell": "sleep 0.5; echo > a"}, *_artifacts("a")])
+    build = _build(account, spec)
+    running = [account.start("verify", build, "--plain") for _ in range(2)]
+    for one in running:
+        _out, err = one.communicate(timeout=60)
+        assert one.returncode == 0, err.decode()
+    assert account.leftovers() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_in_the_middle(account: Account, spec: Path, number: signal.Signals) -> None:
+    _write(account, spec, [{"shell": "echo > a; sleep 4"}, *_artifacts("a")])
+    build = _build(account, spec)
+    before = _stored(account)
+    running = account.start("verify", build, "--plain")
+    until = time.monotonic() + 20
+    while not [*account.store.glob("work/*/place/ws/a"), *account.store.glob("work/*/place")]:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.kill(running.pid, number)
+    running.communicate(timeout=20)
+    assert running.returncode == (130 if number != signal.SIGKILL else -9)
+    if number == signal.SIGKILL:
+        time.sleep(0.5)
+        for name in account.leftovers():
+            os.utime(account.store / "work" / name, (0, 0))
+        assert account.run("gc").returncode == 0
+    assert account.leftovers() == []
+    assert _stored(account) == before
+    assert _verify(account, build)["outcome"] == "reproduced"
+
+
+def test_other_results_are_taken_from_other_builds_and_all_steps_run_again(account: Account, spec: Path) -> None:
+    """Steps that were found, and not run, in the build that is verified."""
+    first = [{"name": "one", "shell": "echo 1 > one"}]
+    _write(account, spec, [*first, *_artifacts("one")])
+    _build(account, spec)
+    _write(account, spec, [*first, {"name": "two", "shell": "cat one one > two"}, *_artifacts("one", "two")])
+    found = _verify(account, _build(account, spec))
+    assert found["same"] == ["one", "two"]
+    record = json.loads((account.store / "builds" / found["again"] / "record.json").read_text())
+    assert [step["outcome"] for step in record["steps"]][1:] == ["succeeded"] * 4
+
+
+def test_a_matrix_is_verified_one_by_one(account: Account, spec: Path) -> None:
+    steps = [{"shell": "echo $CONTRACTOR_MATRIX_KIND > a"}, *_artifacts("a")]
+    _write(account, spec, steps, matrix={"kind": ["x", "y"]})
+    done = account.run("build", str(spec), "--plain", "--events", "-")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    for build in {event["build"] for event in events if event["event"] == "build-started"}:
+        assert _verify(account, build)["same"] == ["a"]
+
+
+def test_a_verification_is_verified_as_what_it_verified(account: Account, spec: Path) -> None:
+    _write(account, spec, [{"shell": "echo > a"}, *_artifacts("a")])
+    build = _build(account, spec)
+    again = _verify(account, build)["again"]
+    assert _verify(account, again)["build"] == build
+
+
+def test_by_provenance(account: Account, spec: Path) -> None:
+    _write(account, spec, [{"shell": "echo > a"}, *_artifacts("a")])
+    build = _build(account, spec)
+    path = account.store / "builds" / build / "provenance" / "a.intoto.jsonl"
+    found = _verify(account, str(path))
+    assert (found["build"], found["outcome"]) == (build, "reproduced")
+    signed = Path(found["signed"])
+    assert _verify(account, str(signed))["build"] == build  # the verdict is about it as well
+    other = spec.parent / "other.jsonl"
+    other.write_text(path.read_text().replace("payload", "paylaod"))
+    other.chmod(0o644)
+    _refused(account, str(other))
+    record = account.store / "builds" / build / "record.json"
+    record.write_text(record.read_text().replace('"epoch_origin": "', '"epoch_origin": "not '))
+    assert f"the record of {build} is not the one that" in _refused(account, str(path), code=3)
+    shutil.rmtree(record.parent)
+    spec.write_text("gone")
+    path.parent.mkdir(parents=True)
+    assert "there is no file" in _refused(account, str(path))
+
+
+def test_the_plan_that_was_run_counts_and_no_file_of_today(account: Account, spec: Path) -> None:
+    folder = spec.parent
+    (folder / "src").mkdir()
+    (folder / "src" / "file").write_text("as it was")
+    (folder / ".contractor" / "actions").mkdir(parents=True)
+    action = folder / ".contractor" / "actions" / "act"
+    action.write_text("#!/bin/sh\necho $CONTRACTOR_ARG_X > acted\n")
+    action.chmod(0o755)
+    for path in folder.rglob("*"):
+        path.chmod(0o755)
+    steps = [{"custom": {"name": "act", "args": {"x": "5"}}}, {"create-artifact": "all"}]
+    _write(account, spec, steps, source={"path": "src"})
+    build = _build(account, spec)
+    (folder / "src" / "file").write_text("as it is")
+    action.write_text("#!/bin/sh\nexit 1\n")
+    spec.write_text("contractor: 1")
+    assert _verify(account, build)["outcome"] == "reproduced"
+    shutil.rmtree(folder)
+    assert _verify(account, build)["outcome"] == "reproduced"
+    folder.mkdir()
+
+
+def test_what_is_gone_from_the_store_is_told_at_once(account: Account, spec: Path) -> None:
+    (spec.parent / "src").mkdir()
+    (spec.parent / "src" / "file").write_text(spec.parent.name)
+    (spec.parent / "src").chmod(0o755)
+    _write(account, spec, [{"create-artifact": "all"}], source={"path": "src"})
+    build = _build(account, spec)
+    plan = json.loads((account.store / "builds" / build / "plan.json").read_text())
+    source = next(action["inputs"]["source"] for action in plan["actions"] if "source" in action["inputs"])
+    os.unlink(_blob(account, source))
+    said = _refused(account, build)
+    assert f"the source's archive sha256:{source} is not in the store any more" in said
+    for name in ("plan.json", "record.json"):
+        path = account.store / "builds" / build / name
+        text = path.read_text()
+        path.write_text(text[:-20])
+        _refused(account, build, code=6)
+        path.write_text(text)
+
+
+def test_only_what_has_one_id_is_verified_with_one_id(account: Account, spec: Path) -> None:
+    _write(account, spec, [{"shell": "echo > a"}, *_artifacts("a")])
+    build = _build(account, spec)
+    assert "was built with a range of ids" in _refused(account, build, "--one-id")
