@@ -64,6 +64,15 @@ Feature: What is locked stays as it is
     When it is built with: --locked --offline
     Then the artifact result holds:
       | versions | 2.0\n1.0\n3.0\n |
+    When the mirror has greeter 4.0 (greeter-data (>= 4.0)), greeter-data 4.0, other 4.0 instead
+    And it is locked with: --update greeter
+    Then it says "greeter needs greeter-data (>= 4.0): greeter-data moves with it"
+    And it prints "1.0  ->  4.0"
+    When the mirror is asked no more
+    And it is built with: --locked --offline --fresh
+    Then the artifact result holds:
+      | versions | 4.0\n4.0\n3.0\n |
+    And the mirror was not asked
     When it is locked with: --update gretter
     Then the exit code is 2
     And it says "the lock has no package gretter"
