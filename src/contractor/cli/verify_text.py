@@ -32,7 +32,7 @@ def _wrapped(name: str, items: Sequence[str]) -> list[str]:
     """The items after a name, in as many lines as they need."""
     from textwrap import wrap
 
-    text = sanitize(", ".join(items))
+    text = sanitize("; ".join(items))
     lines = wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
     return [f"{'' if number else name:<13}{line}" for number, line in enumerate(lines)]
 
