@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -459,6 +460,42 @@ def test_by_provenance(account: Account, spec: Path) -> None:
     spec.write_text("gone")
     path.parent.mkdir(parents=True)
     assert "there is no file" in _refused(account, str(path))
+
+
+def test_by_provenance_alone_in_another_store_as_another_user(accounts: dict[str, Account]) -> None:
+    """Root's build, verified by an ordinary user; and nothing else is taken for it."""
+    if len(accounts) < 2:
+        pytest.skip("only root can be two users")
+    first, second = accounts["root"], accounts["user"]
+    folder = Path(tempfile.mkdtemp(prefix="contractor-elsewhere-", dir="/var/tmp"))
+    try:
+        spec = folder / "contractor.yaml"
+        (folder / "src").mkdir()
+        (folder / "src" / "word").write_text("a word")
+        steps = [{"shell": "cat word > a; id -u > b"}, *_artifacts("a", "b")]
+        top = {"source": {"path": "src"}, "parameters": {"X": {"default": "1"}}}
+        _write(first, spec, steps, **top)
+        assert first.run("lock", str(spec)).returncode == 0
+        _build(first, spec, "--locked", "-p", "X=2", "-o", str(folder / "out"))
+        assert first.run("keys", "export", "-o", str(folder / "key")).returncode == 0
+        subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
+        provenance, options = str(folder / "out" / "a.tar.zst.intoto.jsonl"), ("--trust", str(folder / "key"))
+        assert "that is not trusted" in _refused(second, provenance, "--spec", str(spec))
+        assert "--spec SPEC" in _refused(second, provenance, *options)
+        found = _verify(second, provenance, *options, "--spec", str(folder))
+        assert (found["outcome"], found["same"], found["elsewhere"]) == ("reproduced", ["a", "b"], True)
+        verdict = second.run("provenance", "verify", found["signed"], str(folder / "out" / "a.tar.zst"))
+        assert verdict.returncode == 0, verdict.stderr
+        assert b"verdict" in second.run("audit", "show").stdout
+        assert "is in another store" in _refused(second, found["again"])
+        (folder / "src" / "word").write_text("another")
+        said = _refused(second, provenance, *options, "--spec", str(spec), code=3)
+        assert "is not what" in said
+        assert "the source of the step source src" in said
+        (folder / "contractor.lock").unlink()
+        assert "there is no lock" in _refused(second, provenance, *options, "--spec", str(spec))
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_the_plan_that_was_run_counts_and_no_file_of_today(account: Account, spec: Path) -> None:

@@ -126,10 +126,11 @@ def _no_memory(memory: int, plan: Plan, store: Store) -> str:
     return "the store is in memory as well" if _is_in_memory(store.root) else ""
 
 
-def varied(conditions: Conditions, later: float) -> tuple[str, ...]:
-    """What was other than when it was first built, in words. later: seconds between the two."""
+def varied(conditions: Conditions, later: float, *, elsewhere: bool = False) -> tuple[str, ...]:
+    """What was other than when it was first built, in words. later: seconds between the two. elsewhere: the first
+    build is not this store's."""
     variation = conditions.variation
-    words = [_later(later), "another folder outside"]
+    words = [_later(later), "another store" if elsewhere else "another folder outside"]
     words += [f"the date in shell steps, by {DAYS} days"] if variation.date else []
     words += ["a kernel called 2.6 in shell steps, addresses not randomised"] if variation.personality else []
     words += [f"{count(variation.cpus, 'CPU')} instead of {variation.cpus + 1}"] if variation.cpus else []
@@ -140,11 +141,12 @@ def varied(conditions: Conditions, later: float) -> tuple[str, ...]:
     return tuple(words)
 
 
-def constant(conditions: Conditions, asked: Sequence[str]) -> tuple[str, ...]:
-    """What was not varied, in words."""
+def constant(conditions: Conditions, asked: Sequence[str], *, elsewhere: bool = False) -> tuple[str, ...]:
+    """What was not varied, in words; of another store's build nothing is known of who made it, and on what."""
     why = dict(conditions.skipped)
     left = [f"{name} ({why.get(name, 'not asked for')})" for name in VARIATIONS if name in why or name not in asked]
-    return (*left, "the user outside", "the machine and its kernel", "the order of files in the system tree")
+    here = () if elsewhere else ("the user outside", "the machine and its kernel")
+    return (*left, *here, "the order of files in the system tree")
 
 
 def _later(seconds: float) -> str:

@@ -52,7 +52,7 @@ def _end(verdict: Verdict) -> Iterator[str]:
         yield f"see: contractor log {verdict.again}; `contractor verify --vary ''` varies no more than it must"
     else:
         yield f"NOT REPRODUCIBLE: {len(verdict.differences)} of {count(total, 'artifact')} of {verdict.build}"
-        yield f"see: contractor diff {verdict.build} {verdict.again}"
+        yield f"see: contractor {'show' if verdict.elsewhere else f'diff {verdict.build}'} {verdict.again}"
 
 
 def of_difference(difference: Difference) -> list[str]:
