@@ -48,7 +48,7 @@ check: $(VENV)/installed-for-tests
 	$(VENV)/bin/lint-imports
 
 unit: $(VENV)/installed-for-tests
-	$(PYTEST) tests/unit tests/store tests/network tests/build
+	$(PYTEST) tests/unit tests/store tests/network tests/build tests/buildd
 
 sandbox-tests: $(VENV)/installed-for-tests
 	$(PYTEST) tests/sandbox
