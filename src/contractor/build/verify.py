@@ -24,6 +24,7 @@ from contractor.build.tools import host_facts, tool_versions
 from contractor.core.events import ArtifactInfo, Notice
 from contractor.core.values import Value
 from contractor.plan.model import Plan
+from contractor.proof.errors import Refuted
 from contractor.sandbox.local import LocalSandbox
 from contractor.store.layout import Store
 from contractor.store.records import Record, Records
@@ -94,6 +95,12 @@ def verify(
     else:
         record, plan, original = build
     require_whole(record)
+    if original is None and plan.digest != record.plan:
+        raise Refuted(
+            f"the plan of {record.id} is not the one that was run",
+            details=(f"recorded: sha256 {record.plan}", f"here:     sha256 {plan.digest}"),
+            hint="somebody changed one of the two files: `contractor audit verify`",
+        )
     conditions = choose(plan, store, vary)
     _wait_for_another_second(record, options)
     made = _build(plan, record, (store, sandbox), options, emit, conditions)
@@ -129,6 +136,7 @@ def verify(
         same=found.same,
         different=tuple(difference.name for difference in found.differences),
         varied=found.varied,
+        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(made.finished)),
     )
     return msgspec.structs.replace(found, signed=options.witness.verdict(about, original or original_of(record)))
 

@@ -33,6 +33,7 @@ class Reproduction(Value, frozen=True):
     same: tuple[str, ...] = ()
     different: tuple[str, ...] = ()
     varied: tuple[str, ...] = ()
+    finished: str = ""  # when: RFC 3339, UTC
 
 
 class Original(NamedTuple):
@@ -76,6 +77,10 @@ class Verdict(msgspec.Struct, frozen=True):
     def build(self) -> str:
         return str(self.about.get("build", ""))
 
+    @property
+    def finished(self) -> str:
+        return str(self.about.get("finished", ""))
+
 
 def statement(found: Reproduction, first: Original) -> Verdict:
     """What is signed."""
@@ -102,9 +107,14 @@ def decode(payload: bytes) -> Verdict:
     return verdict
 
 
+def verdict_at(store: Store, again: str) -> str:
+    """Where the verdict of a second build is."""
+    return f"{Records(store).folder(again)}/verdict.intoto.jsonl"
+
+
 def write_verdict(found: Reproduction, first: Original, store: Store, signer: Signer) -> tuple[str, str]:
     """Sign and write it; returns the file's path and its sha256."""
-    path = f"{Records(store).folder(found.again)}/verdict.intoto.jsonl"
+    path = verdict_at(store, found.again)
     envelope = seal(digest.canonical(statement(found, first)), signer)
     try:
         with open(path, "wb") as file:
