@@ -47,7 +47,7 @@ def run(target: Target, on_step: OnStep) -> Outcome:
     status = _clean_up(target, row, status, on_step)
     if target.aborted and status is not BuildStatus.BUILDERFAIL:
         status = BuildStatus.ABORTED
-    files = target.files if status.has_files else {}
+    files = target.files if status is BuildStatus.OK else {}
     return Outcome(status, files, dependencies if status is BuildStatus.DEPFAIL else "")
 
 

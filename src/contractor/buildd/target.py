@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import msgspec
+
 from contractor.buildd import images
 from contractor.buildd.model import Job
 from contractor.buildd.target_files import TargetFiles, User
@@ -42,6 +44,7 @@ _ENV = {
     "SHELL": "/bin/sh",
     "TERM": "dumb",
 }
+_NOT_FOUND = 127  # as a shell would say it
 _STDIN = "/run/contractor/stdin"
 _OUTPUT = "/.contractor-output"
 _OUTPUT_MAX = 64 << 20  # bytes that get_output gives
@@ -274,9 +277,17 @@ class Target(TargetFiles):
         self.tick()
         if exit_.limit == "disk-full":
             raise Broken("the builder's disk is full", hint="free some space, or let the cache expire earlier")
+        if not exit_.started and not self.has_program(spec.argv[0]):
+            self.log.line(f"{spec.argv[0]}: there is no such program in the target")
+            return msgspec.structs.replace(exit_, started=True, code=_NOT_FOUND)
         if not exit_.started:
             raise Broken(f"the sandbox could not be set up (bwrap ended with {exit_.code})")
         return exit_
+
+    def has_program(self, name: str) -> bool:
+        """Whether a command could be started by this name or path."""
+        folders = [""] if "/" in name else [f"{folder}/" for folder in _ENV["PATH"].split(":")]
+        return any(self.kind(folder + name) == "file" for folder in folders)
 
     def tick(self) -> None:
         """Called ten times a second while a command runs. Aborted once the build is to end."""
