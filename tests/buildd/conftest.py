@@ -1,40 +1,47 @@
-"""Builders for the client to talk to, all on loopback, and a place to be their client in."""
+"""Fixtures that start daemons, and stop them."""
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from quirky import Quirky
-
-from contractor.buildd.client import watch as client_watch
+from builder_kit import SCRIPTED, Daemon
 
 
 @pytest.fixture
-def quirky(tmp_path: Path) -> Iterator[Quirky]:
-    cache = tmp_path / "filecache"
-    cache.mkdir()
-    with Quirky(cache) as server:
-        yield server
+def start(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """start(**options of the configuration): a daemon on the folder of this test; again, after the last has ended."""
+    running: list[Daemon] = []
+
+    def begin(worker: list[str] | None = None, **options: Any) -> Daemon:
+        daemon = Daemon(tmp_path, worker or [SCRIPTED], **options)
+        running.append(daemon)
+        return daemon
+
+    yield begin
+    for daemon in running:
+        if daemon.process.returncode is None:
+            daemon.end(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon for all tests of a module that leave it idle."""
+    daemon = Daemon(tmp_path_factory.mktemp("shared"), [SCRIPTED])
+    yield daemon
+    daemon.end(signal.SIGKILL)
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Signals as they were; looks at a builder without long pauses; a folder to work in."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(number) for number in numbers]
-    monkeypatch.setattr(client_watch, "_PERIOD", 0.02)
-    monkeypatch.chdir(tmp_path)
-    yield
-    for number, found in zip(numbers, before, strict=True):
-        signal.signal(number, found)
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "image.tar"
-    path.write_bytes(os.urandom(200_000))
-    return path
+def daemon(shared: Daemon) -> Iterator[Daemon]:
+    """The shared one, idle before and after."""
+    yield shared
+    state = shared.rpc.status()["builder_status"]
+    if state == "BuilderStatus.BUILDING":
+        shared.rpc.abort()
+    if state != "BuilderStatus.IDLE":
+        shared.wait()
+        shared.rpc.clean()
