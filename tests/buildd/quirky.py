@@ -65,7 +65,6 @@ class Builder:
         self.lock = threading.Lock()
         self.script = Script()
         self.calls: list[tuple[str, Any]] = []
-        self.waiting_for_download = threading.Event()
         self._state = "IDLE"
         self._build = ""
         self._ended = ""
@@ -102,12 +101,11 @@ class Builder:
         return path.exists(), info
 
     def _download(self, path: Path, url: str, user: str, password: str) -> str:
-        request = urllib.request.Request(url)
-        if user or password:
-            word = base64.b64encode(f"{user}:{password}".encode()).decode()
-            request.add_header("Authorization", f"Basic {word}")
-        self.waiting_for_download.set()
         try:
+            request = urllib.request.Request(url)
+            if user or password:
+                word = base64.b64encode(f"{user}:{password}".encode()).decode()
+                request.add_header("Authorization", f"Basic {word}")
             data = urllib.request.urlopen(request, timeout=10).read()
         except Exception as error:
             return f"Error accessing Librarian: {error}"
