@@ -106,7 +106,7 @@ def _install_dependencies(target: Target, args: BinaryPackage, source: Source) -
     argv = ["apt-get", "build-dep", *options, f"{_WHERE}/{source.dsc}"]
     for attempt in range(1, _ATTEMPTS + 1):
         with target.listening(_HEARD) as heard:
-            code = target.run(argv, env=APT_ENV, network=True).code
+            code = target.run(argv, env=APT_ENV, network="archives").code
         if code == 0:
             return
         if b"Failed to fetch" not in heard:
