@@ -120,8 +120,6 @@ def test_requests_go_to_the_builder_proxy_with_credentials_that_the_build_never_
         with connection.getresponse() as response:
             assert response.read() == b"page"
         connection.close()
-    assert log == []  # it is written by who writes the rest of the log
-    builder_proxy.tell()
     assert [line.split(" s")[0].rsplit(" ", 1)[0] for line in log] == [
         f"[proxy] GET http://{web.place}/a?token=*** 200 4 bytes",
         f"[proxy] CONNECT {web.place} 200 {_moved(log)} bytes",
@@ -158,7 +156,6 @@ def test_a_proxy_that_says_no_is_in_the_log(granted: tuple[Service, Proxied], we
         assert inside.get(f"http://{web.place}/a")[0] == 407
         with pytest.raises(OSError, match="502"):
             inside.tunnel(web.place).connect()
-    builder_proxy.tell()
     assert " 407 " in log[0] and "the upstream proxy answered 407" in log[1]
     assert web.heads == []
 

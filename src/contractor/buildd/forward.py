@@ -7,7 +7,6 @@ Which hosts may be reached is for the builder proxy to say. Each request is a li
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -33,8 +32,7 @@ ENVIRONMENT = {
 class BuilderProxy:
     """Made of a build's arguments, once; its doors may be opened again and again, until `revoke`.
 
-    say: writes a line to the build's log, from the thread that calls `tell`. Raises Rejected for a proxy_url that is no
-    http:// one.
+    say: takes a line for the build's log, from any thread. Raises Rejected for a proxy_url that is no http:// one.
     """
 
     def __init__(self, arguments: Proxied, say: Callable[[str], object]) -> None:
@@ -44,25 +42,21 @@ class BuilderProxy:
         self._fetch_service = arguments.use_fetch_service
         self._say = say
         self._revoked = False
-        self._heard: deque[Fetch] = deque()
 
     def door(self) -> Door:
         """For one command."""
-        return Door(self._url, self._heard.append)
-
-    def tell(self) -> None:
-        """Write the requests that have ended since the last time to the log."""
-        while self._heard:
-            self._say(f"[proxy] {line_of(self._heard.popleft())}")
+        return Door(self._url, self._record)
 
     def revoke(self) -> None:
         """End the token, the first time that it is asked for; a failure is a line of the log."""
         if self._revoked or not self._endpoint:
             return
         self._revoked = True
-        self.tell()
         reason = revoke(self._url, self._endpoint, fetch_service=self._fetch_service)
         self._say(f"The proxy's token could not be revoked: {reason}" if reason else "The proxy's token is revoked.")
+
+    def _record(self, fetch: Fetch) -> None:
+        self._say(f"[proxy] {line_of(fetch)}")
 
 
 def line_of(fetch: Fetch) -> str:
