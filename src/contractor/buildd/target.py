@@ -17,7 +17,7 @@ import msgspec
 from contractor.buildd import images
 from contractor.buildd.model import Job
 from contractor.buildd.target_files import TargetFiles, User
-from contractor.core.errors import Aborted, Broken, ContractorError
+from contractor.core.errors import Aborted, Broken, ContractorError, Rejected
 from contractor.sandbox.spec import ROOT_ID, Caller, Exit, Mount, SandboxSpec
 from contractor.sandbox.stage import DEV, TREE
 from contractor.spec.model import Limits
@@ -25,6 +25,8 @@ from contractor.spec.model import Limits
 if TYPE_CHECKING:
     from contractor.build.network import Door
     from contractor.build.place import Place
+    from contractor.buildd import forward
+    from contractor.buildd.forward import BuilderProxy
     from contractor.buildd.log import Log
     from contractor.core.fetch import Fetch
     from contractor.store.layout import Store
@@ -85,6 +87,7 @@ class Target(TargetFiles):
         self.arguments = arguments
         self.allow: tuple[str, ...] = ()
         self.network_env: dict[str, str] = {}
+        self.proxy: BuilderProxy | None = None  # the build's own
         self.files: dict[str, str] = {}
         self.extras: dict[str, Any] = {}
         self.aborted = False
@@ -353,7 +356,35 @@ class Target(TargetFiles):
 
         return PROXY if network == "archives" else {**PROXY, **self.network_env}
 
-    def _door(self, network: Network) -> Door:
+    def use_proxy(self) -> None:
+        """Commands of the build reach the network through its own proxy, where the arguments name one."""
+        if getattr(self.arguments, "proxy_url", ""):
+            from contractor.buildd import forward
+
+            self.proxy = forward.BuilderProxy(self.arguments, self.say_soon)
+            self.network_env.update(forward.ENVIRONMENT)
+
+    def trust_fetch_service(self) -> None:
+        """Where the build's proxy is a fetch service: its certificate. Failed when there is none."""
+        if self.proxy is None or not self.arguments.use_fetch_service:
+            return
+        from contractor.buildd import fetch_service
+
+        try:
+            fetch_service.install(self, self.arguments.secrets)
+        except Rejected as error:
+            raise Failed("BUILDERFAIL", error.message) from error
+        self.network_env.update(fetch_service.ENVIRONMENT)
+
+    def revoke_proxy_token(self) -> None:
+        """End the builder proxy's token before the build ends, if there is one."""
+        if self.proxy is not None:
+            self.proxy.revoke()
+            self._say()
+
+    def _door(self, network: Network) -> Door | forward.Door:
+        if network is True and self.proxy is not None:
+            return self.proxy.door()
         from contractor.build.network import Access, Door
 
         upstream = self.job.settings.get("apt", "") if network == "archives" else ""
