@@ -62,8 +62,8 @@ class Builder:
         if true is not found:
             self._diary.say(f"build {found.build_id} was lost: the builder had ended without it")
             self._add_to_log(b"\nThe builder ended during this build, and has been started again.\n")
-        if true.state is BuilderState.IDLE and true.placed:
-            self.cache.remove(true.placed)
+        if true.state is BuilderState.IDLE:  # clean() may have been cut short
+            self.cache.remove([*true.placed, LOG])
             true = states.cleaned(true)
         await self._save(true)
         self._start(self._expire_for_ever())
