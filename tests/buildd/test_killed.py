@@ -1,4 +1,4 @@
-"""kill -9 before every operation on the disk that a build's life has: at restart the truth is told, and nothing is left."""
+"""kill -9 before every operation on the disk that a build has: at restart the truth is told, and nothing is left."""
 
 from __future__ import annotations
 

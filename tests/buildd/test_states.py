@@ -23,9 +23,8 @@ OUTCOMES = st.builds(
 STEPS = st.one_of(
     st.tuples(st.just("build"), st.sampled_from(["B-1", "B-2"])),
     st.tuples(st.sampled_from(["abort", "clean", "failed", "restart", "cleaned"]), st.none()),
-    st.tuples(st.just("ended"), st.none() | OUTCOMES),
+    st.tuples(st.just("ended"), st.tuples(st.none() | OUTCOMES, st.lists(st.sampled_from(["a", "in"])))),
     st.tuples(st.just("extra"), st.dictionaries(st.sampled_from(EXTRA), st.text())),
-    st.tuples(st.just("placing"), st.sampled_from(["a", "in"])),
 )
 
 
@@ -37,9 +36,8 @@ def step(current: Current, call: str, value: Any) -> Current:
         "failed": lambda: states.failed_to_abort(current),
         "restart": lambda: states.after_restart(current),
         "cleaned": lambda: states.cleaned(current),
-        "ended": lambda: states.ended(current, value),
-        "extra": lambda: states.told(current, extra=value),
-        "placing": lambda: states.told(current, placing=value),
+        "ended": lambda: states.ended(current, *(value or (None,))),
+        "extra": lambda: states.told(current, value),
     }[call]()
 
 
@@ -108,6 +106,6 @@ def test_the_files_of_jobs_go_with_the_build() -> None:
     jobs = {
         "jobs": {"build:0": {"log": "l", "properties": None, "output": {"x": "o"}, "result": "SUCCEEDED"}, "b:1": 5}
     }
-    current = states.told(states.begin(Current(), "b", "ci", ()), extra=jobs)
+    current = states.told(states.begin(Current(), "b", "ci", ()), jobs)
     assert current.results() == {"l", "o"}
-    assert states.told(current, extra={"jobs": 5}).results() == set()
+    assert states.told(current, {"jobs": 5}).results() == set()
