@@ -21,7 +21,11 @@ _START = """
 import sys, json
 from contractor.buildd.configuration import Configuration
 from contractor.buildd.daemon import serve
+from contractor.buildd import server
 options, worker = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+for name, value in options.pop("limits", {}).items():
+    assert hasattr(server, name)
+    setattr(server, name, value)
 def ready(found):
     print(found[0][1], flush=True)
 sys.exit(serve(Configuration(**options), ready, worker))
@@ -42,9 +46,9 @@ class Daemon:
         }  # fmt: skip
         argv = [sys.executable, "-c", _START, json.dumps(given), json.dumps(worker)]
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert self.process.stdout is not None and self.process.stderr is not None
+        assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, self.process.stderr.read().decode()
+        assert line, self.process.communicate()[1].decode()
         self.port = int(line)
         self.url = f"http://127.0.0.1:{self.port}"
         self.rpc: Any = xmlrpc.client.ServerProxy(f"{self.url}/rpc", allow_none=True)
@@ -102,6 +106,10 @@ class Daemon:
                 stream.close()
         self.rpc("close")()
         return code
+
+    def resident(self) -> int:
+        """Bytes of memory."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * 4096
 
     def children(self) -> list[int]:
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from builder_kit import SCRIPTED, Daemon
+from file_server import Librarian
 
 
 @pytest.fixture
@@ -45,3 +47,9 @@ def daemon(shared: Daemon) -> Iterator[Daemon]:
     if state != "BuilderStatus.IDLE":
         shared.wait()
         shared.rpc.clean()
+
+
+@pytest.fixture
+def librarian() -> Iterator[Librarian]:
+    with contextlib.closing(Librarian()) as server:
+        yield server

@@ -29,6 +29,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from contractor.buildd.cache import announce
+
 BODY = b"a result\n"
 TEXT = b"hello from the build \xff\xfe\n"
 ENDS = ("ok", "packagefail", "depfail", "chrootfail", "givenback", "builderfail")
@@ -52,7 +54,7 @@ class Script:
 
     def keep(self, name: str, body: bytes) -> None:
         sha1 = hashlib.sha1(body).hexdigest()
-        self.tell(placing=sha1)
+        announce(self.job["cache"], sha1)
         unfinished = Path(self.job["cache"], f".{sha1}.new")
         unfinished.write_bytes(body)
         unfinished.rename(Path(self.job["cache"], sha1))

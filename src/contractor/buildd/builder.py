@@ -58,12 +58,13 @@ class Builder:
         await asyncio.to_thread(wait_for_the_dead, self.cache.log)
         self.cache.remove_unfinished()
         found = self._saved.load()
-        true = states.after_restart(found)
+        true = states.after_restart(found, self.cache.placed())
         if true is not found:
             self._diary.say(f"build {found.build_id} was lost: the builder had ended without it")
             self._add_to_log(b"\nThe builder ended during this build, and has been started again.\n")
-        if true.state is BuilderState.IDLE and true.placed:
-            self.cache.remove(true.placed)
+        if true.state is BuilderState.IDLE:  # clean() may have been cut short
+            self.cache.remove([*true.placed, LOG])
+            self.cache.forget_placed()
             true = states.cleaned(true)
         await self._save(true)
         self._start(self._expire_for_ever())
@@ -153,6 +154,7 @@ class Builder:
             await asyncio.to_thread(self.cache.remove, [LOG])
             if idle.placed:
                 await asyncio.to_thread(self.cache.remove, idle.placed)
+                self.cache.forget_placed()
                 await self._save(states.cleaned(idle), always=True)
         return BuilderState.IDLE.wire
 
@@ -195,6 +197,7 @@ class Builder:
     async def _begin(self, taken: states.Current, job: Job) -> None:
         """Save it, and start its worker; if that cannot be, nothing has happened."""
         before = self._current
+        self.cache.forget_placed()
         await self._save(taken)
         said: asyncio.Queue[Event | int] = asyncio.Queue()
         try:
@@ -215,16 +218,16 @@ class Builder:
         outcome: Outcome | None = None
         while not isinstance(event := await said.get(), int):
             outcome = event.ended or outcome
-            if event.extra is not None or event.placing is not None:
+            if event.extra is not None:
                 async with self._changing:
-                    await self._save(states.told(self._current, extra=event.extra, placing=event.placing), always=True)
+                    await self._save(states.told(self._current, event.extra), always=True)
         if outcome is None and self._current.state is BuilderState.BUILDING:
             words = worker.last_words()
             self._add_to_log(b"\n" + words + b"\n" if words else b"")
             self._add_to_log(f"\nThe build's worker ended without a result (exit code {event}).\n".encode())
         async with self._changing:
             self._worker = None
-            await self._save(states.ended(self._current, outcome), always=True)
+            await self._save(states.ended(self._current, outcome, self.cache.placed()), always=True)
         self._gone.set()
         self._diary.say(f"build {self._current.build_id}: {self._current.status}, exit code {event}")
 

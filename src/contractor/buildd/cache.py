@@ -3,6 +3,7 @@
     FILECACHE/<sha1 or sha256 or any name>   inputs and results
     FILECACHE/buildlog                       the log of the current or last build
     FILECACHE/.state.json, .lock             the daemon's own (saved.py)
+    FILECACHE/.placed                        the names that the worker gives to results, each before it is there
     FILECACHE/.<anything>                    being written; what a crash leaves of it goes at the next start
 
 Nothing whose name begins with a dot is served, listed or taken for an input.
@@ -20,7 +21,8 @@ from contractor.core.errors import Rejected
 
 LOG = "buildlog"
 OLD = 2 * 24 * 3600.0  # seconds without use after which an input may go
-_OWN = (".state.json", ".lock")
+_PLACED = ".placed"
+_OWN = (".state.json", ".lock", _PLACED)
 
 
 def is_name(name: object) -> bool:
@@ -32,6 +34,15 @@ def is_name(name: object) -> bool:
         and "/" not in name
         and name.isprintable()
     )
+
+
+def announce(folder: str, name: str) -> None:
+    """For workers: this name is going to be a result of the build, and goes with it, whatever kills whom."""
+    fd = os.open(os.path.join(folder, _PLACED), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, f"{name}\n".encode())
+    finally:
+        os.close(fd)
 
 
 class Cache:
@@ -64,6 +75,16 @@ class Cache:
         for name in names:
             with contextlib.suppress(OSError):
                 os.utime(self.path(name))
+
+    def placed(self) -> list[str]:
+        """What a worker has announced."""
+        with contextlib.suppress(FileNotFoundError), open(os.path.join(self.folder, _PLACED), encoding="utf-8") as file:
+            return [name for name in file.read().split() if is_name(name)]
+        return []
+
+    def forget_placed(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.folder, _PLACED))
 
     def open(self, name: str) -> int:
         """A descriptor of a regular file, never of what a link points to; OSError or Rejected otherwise."""

@@ -60,6 +60,7 @@ class Server:
             self._listening.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        self._server.pre_shutdown()  # idle connections
         await self._server.shutdown(2.0)
 
     def _connect(self) -> web.RequestHandler:

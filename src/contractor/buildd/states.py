@@ -6,7 +6,7 @@ the new value durable before anybody is told of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -110,19 +110,15 @@ def failed_to_abort(current: Current) -> Current:
     )
 
 
-def told(current: Current, *, extra: dict[str, Any] | None = None, placing: str | None = None) -> Current:
-    """Something that a running build's worker said."""
+def told(current: Current, extra: dict[str, Any]) -> Current:
+    """The extra status of a running build, from its worker."""
     if current.state not in (BuilderState.BUILDING, BuilderState.ABORTING):
         raise Refused("no build is running")
-    return msgspec.structs.replace(
-        current,
-        extra=current.extra if extra is None else extra,
-        placed=current.placed if placing is None else (*current.placed, placing),
-    )
+    return msgspec.structs.replace(current, extra=extra)
 
 
-def ended(current: Current, outcome: Outcome | None) -> Current:
-    """The worker is gone. outcome: what it said at its end, None if it did not."""
+def ended(current: Current, outcome: Outcome | None, placed: Iterable[str] = ()) -> Current:
+    """The worker is gone. outcome: what it said at its end, None if it did not. placed: what it put into the cache."""
     state = _moved(current, "ended")
     if current.state is BuilderState.ABORTING:
         said = outcome.status if outcome else BuildStatus.ABORTED
@@ -130,10 +126,8 @@ def ended(current: Current, outcome: Outcome | None) -> Current:
     else:
         status = later(current.status, outcome.status if outcome else BuildStatus.BUILDERFAIL)
     shown = outcome if outcome and outcome.status is status else Outcome(status)
-    placed = (*current.placed, *(outcome.files.values() if outcome else ()))
-    return msgspec.structs.replace(
-        current, state=state, status=status, outcome=shown, placed=tuple(dict.fromkeys(placed))
-    )
+    all_placed = sorted({*placed, *(outcome.files.values() if outcome else ())})
+    return msgspec.structs.replace(current, state=state, status=status, outcome=shown, placed=tuple(all_placed))
 
 
 def clean(current: Current) -> Current:
@@ -146,10 +140,10 @@ def cleaned(current: Current) -> Current:
     return msgspec.structs.replace(current, placed=())
 
 
-def after_restart(current: Current) -> Current:
+def after_restart(current: Current, placed: Iterable[str] = ()) -> Current:
     """What is true when the daemon begins: no worker outlives it, so a build that was running is no more."""
     if current.state in (BuilderState.BUILDING, BuilderState.ABORTING):
-        return ended(current, None)
+        return ended(current, None, placed)
     return current
 
 
