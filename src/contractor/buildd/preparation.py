@@ -44,6 +44,7 @@ _ARMOR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 
 def begin(target: Target) -> None:
     """The build's place on this machine, and what it may reach."""
+    target.use_proxy()
     share = f"{target.job.share_path}/bin/builder-prep" if target.job.share_path else ""
     if share and os.access(share, os.X_OK):
         from contractor.sandbox import process

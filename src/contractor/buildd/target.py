@@ -12,10 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import msgspec
+
 from contractor.buildd import images
 from contractor.buildd.model import Job
 from contractor.buildd.target_files import TargetFiles, User
-from contractor.core.errors import Aborted, Broken, ContractorError
+from contractor.core.errors import Aborted, Broken, ContractorError, Rejected
 from contractor.sandbox.spec import ROOT_ID, Caller, Exit, Mount, SandboxSpec
 from contractor.sandbox.stage import DEV, TREE
 from contractor.spec.model import Limits
@@ -23,6 +25,8 @@ from contractor.spec.model import Limits
 if TYPE_CHECKING:
     from contractor.build.network import Door
     from contractor.build.place import Place
+    from contractor.buildd import forward
+    from contractor.buildd.forward import BuilderProxy
     from contractor.buildd.log import Log
     from contractor.core.fetch import Fetch
     from contractor.store.layout import Store
@@ -42,6 +46,7 @@ _ENV = {
     "SHELL": "/bin/sh",
     "TERM": "dumb",
 }
+_NOT_FOUND = 127  # as a shell would say it
 _STDIN = "/run/contractor/stdin"
 _OUTPUT = "/.contractor-output"
 _OUTPUT_MAX = 64 << 20  # bytes that get_output gives
@@ -82,6 +87,7 @@ class Target(TargetFiles):
         self.arguments = arguments
         self.allow: tuple[str, ...] = ()
         self.network_env: dict[str, str] = {}
+        self.proxy: BuilderProxy | None = None  # the build's own
         self.files: dict[str, str] = {}
         self.extras: dict[str, Any] = {}
         self.aborted = False
@@ -274,9 +280,17 @@ class Target(TargetFiles):
         self.tick()
         if exit_.limit == "disk-full":
             raise Broken("the builder's disk is full", hint="free some space, or let the cache expire earlier")
+        if not exit_.started and not self.has_program(spec.argv[0]):
+            self.log.line(f"{spec.argv[0]}: there is no such program in the target")
+            return msgspec.structs.replace(exit_, started=True, code=_NOT_FOUND)
         if not exit_.started:
             raise Broken(f"the sandbox could not be set up (bwrap ended with {exit_.code})")
         return exit_
+
+    def has_program(self, name: str) -> bool:
+        """Whether a command could be started by this name or path."""
+        folders = [""] if "/" in name else [f"{folder}/" for folder in _ENV["PATH"].split(":")]
+        return any(self.kind(folder + name) == "file" for folder in folders)
 
     def tick(self) -> None:
         """Called ten times a second while a command runs. Aborted once the build is to end."""
@@ -342,7 +356,35 @@ class Target(TargetFiles):
 
         return PROXY if network == "archives" else {**PROXY, **self.network_env}
 
-    def _door(self, network: Network) -> Door:
+    def use_proxy(self) -> None:
+        """Commands of the build reach the network through its own proxy, where the arguments name one."""
+        if getattr(self.arguments, "proxy_url", ""):
+            from contractor.buildd import forward
+
+            self.proxy = forward.BuilderProxy(self.arguments, self.say_soon)
+            self.network_env.update(forward.ENVIRONMENT)
+
+    def trust_fetch_service(self) -> None:
+        """Where the build's proxy is a fetch service: its certificate. Failed when there is none."""
+        if self.proxy is None or not self.arguments.use_fetch_service:
+            return
+        from contractor.buildd import fetch_service
+
+        try:
+            fetch_service.install(self, self.arguments.secrets)
+        except Rejected as error:
+            raise Failed("BUILDERFAIL", error.message) from error
+        self.network_env.update(fetch_service.ENVIRONMENT)
+
+    def revoke_proxy_token(self) -> None:
+        """End the builder proxy's token before the build ends, if there is one."""
+        if self.proxy is not None:
+            self.proxy.revoke()
+            self._say()
+
+    def _door(self, network: Network) -> Door | forward.Door:
+        if network is True and self.proxy is not None:
+            return self.proxy.door()
         from contractor.build.network import Access, Door
 
         upstream = self.job.settings.get("apt", "") if network == "archives" else ""
