@@ -42,8 +42,9 @@ bookkeeping.Bookkeeping._write_plan = lambda self: None
 bookkeeping.Bookkeeping.emit = lambda self, event: self._emit(event)
 bookkeeping.Records.write = lambda self, record: None
 {_REAL}"""
-_TEN = "contractor: 1\nname: ten\nparameters: {SALT: {default: x}}\nsteps:\n  - create-systree: {base: debian-12}\n" + "".join(
-    f"  - shell: echo {number} > file-{number}\n" for number in range(10)
+_TEN = (
+    "contractor: 1\nname: ten\nparameters: {SALT: {default: x}}\nsteps:\n  - create-systree: {base: debian-12}\n"
+    + "".join(f"  - shell: echo {number} > file-{number}\n" for number in range(10))
 )
 _TWO = "  - create-artifact: {name: one, files: [file-1]}\n  - create-artifact: {name: two, files: [file-2]}\n"
 
