@@ -130,7 +130,7 @@ def test_an_abort_that_fails(start: Start) -> None:
 
 
 def test_an_abort_of_a_build_that_has_just_ended(daemon: Daemon) -> None:
-    for _ in range(10):
+    for _ in range(20):
         daemon.build("ok")
         with contextlib.suppress(xmlrpc.client.Fault):
             daemon.rpc.abort()
@@ -148,6 +148,19 @@ def test_a_port_that_is_taken(start: Start, tmp_path: Path) -> None:
     port = start().port
     with pytest.raises(AssertionError, match=f"port {port}"):
         start(port=port, cache=str(tmp_path / "other"))
+
+
+def test_localhost_is_one_port_on_every_address_that_it_has(start: Start) -> None:
+    daemon = start(host="localhost")
+    for host in ("127.0.0.1", "localhost"):
+        with xmlrpc.client.ServerProxy(f"http://{host}:{daemon.port}/rpc") as client:
+            assert client.echo(host) == [host]
+    assert f"127.0.0.1:{daemon.port}" in daemon.log.read_text()
+
+
+def test_a_host_that_is_not_here(start: Start) -> None:
+    with pytest.raises(AssertionError, match=r"192\.0\.2\.1 port 0"):
+        start(host="192.0.2.1")
 
 
 def test_a_damaged_state_is_told(start: Start) -> None:
