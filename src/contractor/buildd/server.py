@@ -29,6 +29,7 @@ _IDLE = 75.0  # seconds of a connection without a request
 _HEAD_WITHIN = 30.0  # seconds of a new connection without its first request
 _MOST_CONNECTIONS = 1000
 _PIECE = 256 << 10
+_CALLS_WITHIN = 0.5  # seconds for calls that run when the daemon ends; after as many again they are cancelled
 _NO_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 _HEADERS = {
@@ -74,7 +75,7 @@ class Server:
         if self._sweeper is not None:
             self._sweeper.cancel()
         self._server.pre_shutdown()  # idle connections
-        await self._server.shutdown(2.0)
+        await self._server.shutdown(_CALLS_WITHIN)
 
     def _connect(self) -> web.RequestHandler:
         connection = self._server()
