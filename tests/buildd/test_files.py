@@ -136,7 +136,8 @@ def test_bodies_that_are_too_large_are_not_read(daemon: Daemon) -> None:
 
 
 def test_connections_that_say_nothing_are_closed(start: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch) -> None:
-    daemon = start(limits={"_HEAD_WITHIN": 0.3, "_BODY_WITHIN": 0.5, "_IDLE": 0.5, "_PIECE_WITHIN": 0.3})
+    limits = {"_HEAD_WITHIN": 0.3, "_BODY_WITHIN": 0.5, "_IDLE": 0.5, "_PIECE_WITHIN": 0.3}
+    daemon = start(limits={f"server.{name}": seconds for name, seconds in limits.items()})
     (daemon.cache / "large").write_bytes(b"x" * (64 << 20))
     head = b"POST /rpc HTTP/1.1\r\nHost: x\r\n"
     clients = []
