@@ -94,7 +94,7 @@ def _build(target: Target, row: BuildType, on_step: OnStep) -> tuple[BuildStatus
     on_step(target.job.tag.upper().replace("-", "_"))
     target.log.run(_command(target, row, ("in-target", target.job.tag)))
     try:
-        target.trust_fetch_service()
+        preparation.trust_fetch_service(target)
         module = importlib.import_module(row.module)
         return BuildStatus(module.build(target, target.arguments)), ""
     except Aborted:

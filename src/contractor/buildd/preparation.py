@@ -164,6 +164,19 @@ def install(target: Target, packages: Iterable[str]) -> None:
         raise Failed(200, f"cannot install {' '.join(wanted)}") from error
 
 
+def trust_fetch_service(target: Target) -> None:
+    """Where the build's proxy is a fetch service: its certificate. Failed when there is none."""
+    if target.proxy is None or not target.arguments.use_fetch_service:
+        return
+    from contractor.buildd import fetch_service
+
+    try:
+        fetch_service.install(target, target.arguments.secrets)
+    except Rejected as error:
+        raise Failed("BUILDERFAIL", error.message) from error
+    target.network_env.update(fetch_service.ENVIRONMENT)
+
+
 def hosts_of(archives: Iterable[str]) -> Iterator[str]:
     """host or host:port of lines of sources.list; none for files and disks."""
     for line in archives:
