@@ -140,7 +140,7 @@ def _archive(*members: tarfile.TarInfo, data: bytes = b"") -> bytes:
 _TOP = "chroot-autobuild"
 _LINK = member(f"{_TOP}/out", type=tarfile.SYMTYPE, linkname="/var/tmp")
 HOSTILE = {
-    "neither top": (_archive(member("etc/passwd")), "neither chroot-autobuild/ nor rootfs/"),
+    "neither top": (_archive(member("stuff/passwd")), "neither chroot-autobuild/ nor rootfs/"),
     "climbing": (_archive(member(f"{_TOP}/../../../../var/tmp/contractor-escaped")), "absolute, climbing"),
     "absolute": (_archive(member("/var/tmp/contractor-escaped")), "absolute, climbing"),
     "through a link": (_archive(_LINK, member(f"{_TOP}/out/contractor-escaped")), "not a directory"),
