@@ -70,14 +70,12 @@ class Target(TargetNetwork):
     def open(self) -> None:
         """Make the build's place in the store. Unavailable: this machine cannot isolate; Broken: the disk says no."""
         from contractor.build.place import Place
-        from contractor.build.sweep import mark, sweep
         from contractor.buildd.inside import OPERATIONS
         from contractor.sandbox.local import choose
         from contractor.store.layout import Store, in_use
         from contractor.store.results import Results
 
         store = Store(self.job.store)
-        sweep(store)  # the tree of a build that was killed may have had secrets in it
         sandbox = choose()
         name = f"{_OURS}{os.getpid()}-{os.urandom(4).hex()}"
         self._stack.enter_context(in_use(store, name))
@@ -85,7 +83,6 @@ class Target(TargetNetwork):
         self._store = store
         self._results = Results(store, sandbox.ids)
         self._place = Place(store, self._results, sandbox, folder, more=OPERATIONS)
-        mark(self._place)
         self.call("unmount-tree")  # starts the supervisor, or says why there is none
         self._sweep(store)
 
