@@ -116,6 +116,14 @@ def test_web_pages_may_not_use_it(daemon: Daemon) -> None:
     assert daemon.post(b"", "/filecache/digits")[0] == 405
 
 
+def test_what_is_no_http_is_a_line_of_the_daemons_log(daemon: Daemon) -> None:
+    for data in (b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"POST /rpc HTTP/1.1\r\nContent-Length: -5\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", daemon.port), timeout=20) as client:
+            client.sendall(data + b"\r\n\r\n")
+            assert client.recv(64).startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
+    assert all(line[:2] == "20" for line in daemon.log.read_text().splitlines())
+
+
 def test_bodies_that_are_too_large_are_not_read(daemon: Daemon) -> None:
     with socket.create_connection(("127.0.0.1", daemon.port), timeout=20) as client:
         client.sendall(b"POST /rpc HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
@@ -128,7 +136,8 @@ def test_bodies_that_are_too_large_are_not_read(daemon: Daemon) -> None:
 
 
 def test_connections_that_say_nothing_are_closed(start: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch) -> None:
-    daemon = start(limits={"_HEAD_WITHIN": 0.3, "_BODY_WITHIN": 0.5, "_IDLE": 0.5, "_PIECE_WITHIN": 0.3})
+    limits = {"_HEAD_WITHIN": 0.3, "_BODY_WITHIN": 0.5, "_IDLE": 0.5, "_PIECE_WITHIN": 0.3}
+    daemon = start(limits={f"server.{name}": seconds for name, seconds in limits.items()})
     (daemon.cache / "large").write_bytes(b"x" * (64 << 20))
     head = b"POST /rpc HTTP/1.1\r\nHost: x\r\n"
     clients = []

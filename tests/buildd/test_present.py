@@ -160,6 +160,18 @@ def test_a_full_disk(
         subprocess.run(["umount", "-l", str(small)], check=True)
 
 
+def test_a_stopped_daemon_gives_up_its_downloads(start: Callable[..., Daemon], librarian: Librarian) -> None:
+    librarian.files["/file"] = BODY
+    daemon = start()
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(daemon.rpc.ensurepresent, SHA1, f"{librarian.url}/slow/file", "", "")
+        assert librarian.began.wait(10)
+        assert daemon.end() == 0
+        with pytest.raises((ConnectionError, xmlrpc.client.Error, OSError)):
+            asked.result(20)
+    assert left(daemon) == []
+
+
 def test_a_killed_download_leaves_nothing(start: Callable[..., Daemon], librarian: Librarian) -> None:
     librarian.files["/file"] = BODY
     daemon = start()

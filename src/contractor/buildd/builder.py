@@ -151,9 +151,11 @@ class Builder:
             idle = states.clean(self._current)
             await self._save(idle, always=True)
             self._close_log()
-            await asyncio.to_thread(self.cache.remove, [LOG])
+            try:
+                await asyncio.to_thread(self.cache.remove, [LOG, *idle.placed])
+            except OSError as error:
+                self._diary.trouble("something of the last build cannot be removed", error)
             if idle.placed:
-                await asyncio.to_thread(self.cache.remove, idle.placed)
                 self.cache.forget_placed()
                 await self._save(states.cleaned(idle), always=True)
         return BuilderState.IDLE.wire

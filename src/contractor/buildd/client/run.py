@@ -20,10 +20,11 @@ _DISPATCHES = 3
 
 
 class Upload(NamedTuple):
-    """A file that the builder must have. url None: it should be there already."""
+    """A file that the builder must have. url None: it should be there already. what: how people call it."""
 
     name: str
     url: str | None
+    what: str = ""
     user: str = ""
     password: str = ""
 
@@ -42,7 +43,7 @@ def send(builder: Builder, uploads: list[Upload], watcher: Watcher) -> None:
     """Have the builder fetch what it does not have; raises Broken, Rejected when it cannot."""
     for upload in uploads:
         if upload.url is not None:
-            watcher.say(f"the builder fetches {upload.name}")
+            watcher.say(f"{builder.url} fetches {upload.what}")
 
         def ensure(upload: Upload = upload) -> Any:
             return builder.ensure_present(upload.name, upload.url, upload.user, upload.password)
@@ -54,9 +55,12 @@ def send(builder: Builder, uploads: list[Upload], watcher: Watcher) -> None:
                 hint="give the file itself with --image, or where it can be fetched with --image-url",
             )
         if not found.present:
-            raise Broken(f"the builder could not fetch {upload.name}", details=(found.info,), hint=_SEND_HINT)
+            raise Broken(f"the builder could not fetch {upload.what}", details=(found.info,), hint=_SEND_HINT)
+        if found.info == _CACHED:
+            watcher.say(f"it has {upload.what} already")
 
 
+_CACHED = "Cache"
 _SEND_HINT = "can it reach this machine? --offer ADDRESS[:PORT] names another address, --image-url another server"
 
 
@@ -133,7 +137,7 @@ class Run:
             raise Unavailable(f"the builder does not build {wish.tag}", details=(text,), hint=_TYPES_HINT)
         if state != BuilderState.BUILDING:
             raise Broken(f"the builder did not begin: {state}", details=tuple(text.splitlines()[:3]), hint=_SUM_HINT)
-        self._watcher.say(f"{wish.build}: building on {self._builder.url}")
+        self._watcher.say(f"{self._builder.url} builds {wish.build}")
         return True
 
     def _refused(self, fault: Fault) -> ContractorError:
