@@ -47,7 +47,7 @@ check: $(VENV)/installed-for-tests
 	$(VENV)/bin/lint-imports
 
 unit: $(VENV)/installed-for-tests
-	$(VENV)/bin/python -m pytest tests/unit tests/store tests/network tests/build
+	$(VENV)/bin/python -m pytest tests/unit tests/store tests/network tests/build tests/buildd
 
 sandbox-tests: $(VENV)/installed-for-tests
 	$(VENV)/bin/python -m pytest tests/sandbox
