@@ -28,7 +28,7 @@ class _Reader:
         self.at = 0
 
     def words(self) -> list[str]:
-        found = []
+        found: list[str] = []
         while True:
             while self.at < len(self.text) and self.text[self.at].isspace():
                 self.at += 1
