@@ -166,9 +166,7 @@ def test_the_platform_is_known() -> None:
 
 
 def test_a_stage_goes_on_from_an_earlier_one() -> None:
-    first, second, third = stages(
-        'FROM base AS Build\nENV A=1\nCMD x\nFROM scratch\nFROM build\nENTRYPOINT ["y"]\n'
-    )
+    first, second, third = stages('FROM base AS Build\nENV A=1\nCMD x\nFROM scratch\nFROM build\nENTRYPOINT ["y"]\n')
     assert (first.name, second.base, third.base) == ("build", "scratch", 0)
     assert third.config.env == {"A": "1"}
     assert third.config.cmd is None, "the base's command was meant for the base's entry point"
