@@ -18,17 +18,25 @@ from contractor.store.results import Results
 
 if TYPE_CHECKING:
     from contractor.build.inside.vary import Variation
-    from contractor.sandbox.namespace import Supervisor
+    from contractor.sandbox.namespace import Operation, Supervisor
 
 
 class Place:
     """Use as a context manager. `workspace` is the key of the state that the workspace is in, None when unknown.
 
-    aside: the layers that are made here go with the place, and never get a name in the store.
+    aside: the layers that are made here go with the place, and never get a name in the store. more: operations of the
+    supervisor besides those of operations.py.
     """
 
     def __init__(
-        self, store: Store, results: Results, sandbox: LocalSandbox, folder: str, *, aside: bool = False
+        self,
+        store: Store,
+        results: Results,
+        sandbox: LocalSandbox,
+        folder: str,
+        *,
+        aside: bool = False,
+        more: Mapping[str, Operation] | None = None,
     ) -> None:
         self.folder = folder
         self.workspace: str | None = None
@@ -38,6 +46,7 @@ class Place:
         self._results = results
         self.sandbox = sandbox
         self._aside = aside
+        self._more = more or {}
         self._stack = ExitStack()
         self._running: tuple[Supervisor, MemoryGroup] | None = None
         self._mounted: tuple[str, ...] | None = None
@@ -55,7 +64,7 @@ class Place:
             from contractor.sandbox.trial import require_overlay
 
             require_bwrap(tool_versions(self._store).get("bwrap", "none"))
-            self._running = self._stack.enter_context(self.sandbox.start(OPERATIONS))
+            self._running = self._stack.enter_context(self.sandbox.start({**OPERATIONS, **self._more}))
             require_overlay(self._store.root, self._running[0])
             variation = msgspec.to_builtins(self.variation) if self.variation is not None else None
             self._running[0].call("begin", {"work": self.folder, "variation": variation})
@@ -65,6 +74,11 @@ class Place:
     @property
     def started(self) -> bool:
         return self._running is not None
+
+    @property
+    def supervisor_pid(self) -> int:
+        """0 when there is none."""
+        return self._running[0].pid if self._running is not None else 0
 
     @property
     def memory(self) -> str:

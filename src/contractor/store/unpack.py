@@ -31,7 +31,8 @@ class UnpackOptions(Value, frozen=True):
     tree: True for a system tree: numeric owners, all mode bits, fifos, capabilities and user.* attributes are restored.
     False: no setuid, setgid, sticky or attributes. owner: (uid, gid) given to everything; None: the archive's numbers
     for a tree, else who unpacks. strip_components: leading directories that are taken off every name; a member with no
-    more than those is left out.
+    more than those is left out. tops: of these names, the first that has something in the archive is what is unpacked,
+    without that name; every other member is left out, and so are devices. Rejected when nothing has one of them.
     """
 
     max_bytes: int
@@ -41,6 +42,7 @@ class UnpackOptions(Value, frozen=True):
     tree: bool = False
     owner: tuple[int, int] | None = None
     strip_components: int = 0
+    tops: tuple[bytes, ...] = ()
 
 
 class UnpackResult(Value, frozen=True):
@@ -76,6 +78,7 @@ class _Unpacker:
         self._mode_bits = 0o7777 if options.tree else 0o777
         self._made: set[Parts] = set()  # regular files of this archive: what a hard link may name
         self._directories: dict[Parts, Member] = {}
+        self._top: bytes | None = None
         self._count = 0
         self.files = 0
         self.dropped: set[bytes] = set()
@@ -88,8 +91,8 @@ class _Unpacker:
         parts = checked_parts(member.name, member, options.max_path)
         if not parts and member.kind != tarformat.DIRECTORY:
             raise refused("only a directory can be the root", member.offset, member.name)
-        parts = parts[options.strip_components :]
-        if not parts:
+        parts = self._inside(parts)
+        if not parts or (options.tops and member.kind in (tarformat.CHARACTER, tarformat.BLOCKDEV)):
             return
         try:
             self._place(member, parts)
@@ -99,8 +102,19 @@ class _Unpacker:
             raise _failure(member, error, tree=self._options.tree) from error
         self.files += member.kind != tarformat.DIRECTORY
 
+    def _inside(self, parts: Parts) -> Parts:
+        """The name below what is unpacked; () for what is not."""
+        if not self._options.tops:
+            return parts[self._options.strip_components :]
+        if self._top is None and parts and parts[0] in self._options.tops:
+            self._top = parts[0]
+        return parts[1:] if parts[:1] == (self._top,) else ()
+
     def finish(self) -> None:
         """Directories last and deepest first: what is below needs them writable, and would change their times."""
+        if self._options.tops and self._top is None:
+            names = " nor ".join(f"{top.decode()}/" for top in self._options.tops)
+            raise refused(f"it has neither {names}" if len(self._options.tops) > 1 else f"it has no {names}", 0)
         for parts in sorted(self._directories, reverse=True):
             member = self._directories[parts]
             try:
@@ -122,7 +136,7 @@ class _Unpacker:
             self._made.discard(parts)
             self._finish_named(self._landing.symlink(parts, member.link), parts[-1], member)
         elif kind == tarformat.LINK:
-            target = checked_parts(member.link, member, self._options.max_path)[self._options.strip_components :]
+            target = self._inside(checked_parts(member.link, member, self._options.max_path))
             if target not in self._made or target == parts:
                 raise refused(f"no earlier file is named {member.link[:200]!r}", member.offset, member.name)
             self._landing.link(parts, target)

@@ -1,0 +1,301 @@
+"""The target: a writable tree on an image's layer, in which one build's commands run, and what it hands out.
+
+image file -> layer (read-only, shared)  --overlay-->  the tree of this build, gone at its end
+commands: root or the build user, offline, or with the recording proxy as their only door
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from contractor.buildd import images
+from contractor.buildd.model import Job
+from contractor.buildd.target_files import TargetFiles, User
+from contractor.core.errors import Aborted, Broken, ContractorError
+from contractor.sandbox.spec import ROOT_ID, Caller, Exit, Mount, SandboxSpec
+from contractor.sandbox.stage import DEV, TREE
+from contractor.spec.model import Limits
+
+if TYPE_CHECKING:
+    from contractor.build.network import Door
+    from contractor.build.place import Place
+    from contractor.buildd.log import Log
+    from contractor.core.fetch import Fetch
+    from contractor.store.layout import Store
+
+BUILDD = 2001  # the build user's number, where the image does not say another
+HOME = "/home/buildd"
+LIMITS = Limits(
+    time=0.0, memory=0, disk=1 << 40, processes=20_000, file_size=1 << 40, files=50_000_000
+)  # the manager limits a build's time, and the machine the rest
+_ENV = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+    "SHELL": "/bin/sh",
+    "TERM": "dumb",
+}
+_STDIN = "/run/contractor/stdin"
+_OUTPUT = "/.contractor-output"
+_OUTPUT_MAX = 64 << 20  # bytes that get_output gives
+_FEED = 'exec "$@" <' + _STDIN
+_COLLECT = 'exec "$@" >' + _OUTPUT
+_BOTH = 'exec "$@" <' + _STDIN + " >" + _OUTPUT
+
+
+class TargetFailed(ContractorError):
+    """A command of the target that was to succeed did not."""
+
+    def __init__(self, argv: Sequence[str], code: int, output: bytes = b"") -> None:
+        super().__init__(f"{argv[0]} failed with exit code {code}")
+        self.argv = tuple(argv)
+        self.code = code
+        self.output = output
+
+
+class Failed(ContractorError):
+    """A build's end, known where it is raised: its status, and a line for the log."""
+
+    def __init__(self, status: str, text: str, dependencies: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.dependencies = dependencies
+
+
+class Target(TargetFiles):
+    """One build's target. The pipeline opens it, unpacks the image into it and closes it; build types use the rest.
+
+    allow: the hosts that networked commands may reach; network_env: what they find in their environment besides.
+    """
+
+    def __init__(self, job: Job, log: Log, arguments: Any, on_extra: Callable[[dict[str, Any]], None]) -> None:
+        self.job = job
+        self.log = log
+        self.arguments = arguments
+        self.allow: tuple[str, ...] = ()
+        self.network_env: dict[str, str] = {}
+        self.files: dict[str, str] = {}
+        self.extras: dict[str, Any] = {}
+        self.aborted = False
+        self.running = False
+        self.unpacked = False  # whether the image's layer had to be made
+        self.buildd = BUILDD
+        self._on_extra = on_extra
+        self._stack = contextlib.ExitStack()
+        self._place: Place | None = None
+        self._store: Store | None = None
+        self._refused: list[Fetch] = []
+
+    # --- its life ---
+
+    def open(self) -> None:
+        """Make the build's place in the store. Unavailable: this machine cannot isolate; Broken: the disk says no."""
+        from contractor.build.place import Place
+        from contractor.buildd.inside import OPERATIONS
+        from contractor.sandbox.local import choose
+        from contractor.store.layout import Store, in_use
+        from contractor.store.results import Results
+
+        store = Store(self.job.store)
+        sandbox = choose()
+        name = f"buildd-{os.getpid()}-{os.urandom(4).hex()}"
+        self._stack.enter_context(in_use(store, name))
+        folder = store.path("work", name, "place")
+        self._store = store
+        self._results = Results(store, sandbox.ids)
+        self._place = Place(store, self._results, sandbox, folder, more=OPERATIONS)
+
+    def unpack(self) -> None:
+        """Make the image's layer, unless it is there. Rejected: the image is none that can be used."""
+        place, store = self._opened()
+        with images.Image(self.job.image, store) as image:
+            self.layer, self.unpacked = images.layer_of(image, place, store, self._results, self.job.id)
+
+    def mount(self) -> None:
+        """Mount a new writable tree on the layer."""
+        self._opened()[0].mount([self.layer], writable=True)
+
+    def close(self) -> str:
+        """Remove the tree and all that is in it. Returns what stands in the way, or nothing."""
+        if self._place is None:
+            return ""
+        place = self._place
+        self._place = None
+        troubles: list[str] = []
+        try:
+            place.close(keep=False, on_trouble=lambda error: troubles.append(error.message))
+            if os.path.exists(place.folder):  # the supervisor was killed
+                from contractor.build.removal import removal
+
+                with removal() as hands:
+                    troubles = hands.remove(os.path.dirname(place.folder), [os.path.basename(place.folder)])
+            if self.unpacked:
+                from contractor.sandbox.syscalls import syncfs
+
+                self._results.settle(syncfs)
+        except OSError as error:
+            troubles.append(f"{error.strerror or error}")
+        finally:
+            self._stack.close()
+        return "; ".join(troubles)
+
+    def abort(self) -> None:
+        """From a signal's handler: end whatever runs. A running command is ended by its tick; anything else with its
+        supervisor, whose death nothing in the target outlives."""
+        import signal
+
+        self.aborted = True
+        supervisor = self._place.supervisor_pid if self._place is not None else 0
+        if supervisor and not self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(supervisor, signal.SIGKILL)
+
+    def _opened(self) -> tuple[Place, Store]:
+        if self._place is None or self._store is None:
+            raise Broken("the target is not open")
+        return self._place, self._store
+
+    def call(self, operation: str, fds: Sequence[int] = (), **args: Any) -> Any:
+        """An operation of the supervisor (inside.py)."""
+        if self.aborted:
+            raise Aborted("the build was aborted")
+        return self._opened()[0].call(operation, args, fds)
+
+    # --- commands ---
+
+    @overload
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] = ...,
+        cwd: str = ...,
+        user: User = ...,
+        network: bool = ...,
+        stdin: bytes = ...,
+        echo: bool = ...,
+        get_output: Literal[False] = ...,
+        check: bool = ...,
+    ) -> Exit: ...
+
+    @overload
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        get_output: Literal[True],
+        env: Mapping[str, str] = ...,
+        cwd: str = ...,
+        user: User = ...,
+        network: bool = ...,
+        stdin: bytes = ...,
+        echo: bool = ...,
+        check: bool = ...,
+    ) -> bytes: ...
+
+    def run(  # noqa: PLR0913 - what a command may be given
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] = {},
+        cwd: str = "/",
+        user: User = "root",
+        network: bool = False,
+        stdin: bytes = b"",
+        echo: bool = True,
+        get_output: bool = False,
+        check: bool = False,
+    ) -> Exit | bytes:
+        """Run a command in the tree; its output goes to the log, under a RUN: line (echo).
+
+        env: on top of a fixed one. cwd: made if it is missing. network: it may reach `allow` through the proxy.
+        get_output: its standard output (64 MiB at most) is returned instead, and TargetFailed raised when it fails.
+        check: TargetFailed when it fails. Aborted: the build was. Broken: the sandbox could not be set up.
+        """
+        if echo:
+            self.log.run(argv)
+        if get_output:
+            self.write(_OUTPUT, b"", 0o666)
+        wrapped = tuple(argv)
+        if stdin or get_output:
+            wrapped = ("/bin/sh", "-c", _BOTH if stdin and get_output else _FEED if stdin else _COLLECT, "sh", *argv)
+        spec = SandboxSpec(
+            argv=wrapped,
+            mounts=(
+                Mount("bind", "/", TREE),
+                Mount("proc", "/proc"),
+                Mount("dev-bind", "/dev", DEV),
+                Mount("tmpfs", "/dev/shm", size=1 << 30, mode=0o1777),
+                Mount("tmpfs", "/run", size=256 << 20),
+                *([Mount("file", _STDIN, data=stdin, mode=0o444)] if stdin else []),
+            ),
+            env=self._environment(env, user, network=network),
+            limits=LIMITS,
+            user=ROOT_ID if user == "root" else self.buildd,
+            cwd=cwd,
+            network=network,
+        )
+        exit_ = self._run(spec)
+        if not get_output:
+            if check and (exit_.code or exit_.limit):
+                raise TargetFailed(argv, exit_.code or 1)
+            return exit_
+        output = self.read(_OUTPUT, _OUTPUT_MAX)
+        self.remove(_OUTPUT)
+        if exit_.code or exit_.limit:
+            raise TargetFailed(argv, exit_.code or 1, output)
+        return output
+
+    def _run(self, spec: SandboxSpec) -> Exit:
+        place, _store = self._opened()
+        self._refused = []
+        self.tick()
+        with self._door() as door:
+            self.running = True
+            try:
+                exit_ = place.run(spec, Caller(self.log.write, door.open, self.tick))
+            finally:
+                self.running = False
+        for fetch in self._refused:
+            self.log.line(f"{fetch.method} {fetch.url}: refused: {fetch.reason}")
+        self.tick()
+        if exit_.limit == "disk-full":
+            raise Broken("the builder's disk is full", hint="free some space, or let the cache expire earlier")
+        if not exit_.started:
+            raise Broken(f"the sandbox could not be set up (bwrap ended with {exit_.code})")
+        return exit_
+
+    def tick(self) -> None:
+        """Aborted once the build is to end."""
+        if self.aborted:
+            raise Aborted("the build was aborted")
+
+    def _environment(self, env: Mapping[str, str], user: User, *, network: bool) -> dict[str, str]:
+        who = {"HOME": "/root", "USER": "root", "LOGNAME": "root"}
+        if user == "buildd":
+            who = {"HOME": HOME, "USER": "buildd", "LOGNAME": "buildd"}
+        return {**_ENV, **who, **(self._proxy_env() if network else {}), **env}
+
+    def _proxy_env(self) -> dict[str, str]:
+        from contractor.plan.environment import PROXY
+
+        return {**PROXY, **self.network_env}
+
+    def _door(self) -> Door:
+        from contractor.build.network import Access, Door
+
+        return Door(Access(self.allow, self.job.settings.get("upstream", "")), self._fetched)
+
+    def _fetched(self, fetch: Fetch) -> None:
+        """From the proxy's thread."""
+        if fetch.verdict == "refused" and len(self._refused) < 100:
+            self._refused.append(fetch)
+
+    def extra(self, **values: Any) -> None:
+        """More of the extra status, which the daemon shows from now on."""
+        self.extras.update(values)
+        self._on_extra(self.extras)
