@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from contractor.buildd import images
@@ -58,10 +58,11 @@ class TargetFailed(ContractorError):
 
 
 class Failed(ContractorError):
-    """A build's end, known where it is raised: its status, and a line for the log."""
+    """A build's end, known where it is raised. status: a BuildStatus, or an exit code of the type's own step, whose
+    meaning is in the table of types (200: an install, 201: a build failed); text: a line for the log."""
 
-    def __init__(self, status: str, text: str, dependencies: str = "") -> None:
-        super().__init__(text)
+    def __init__(self, status: str | int, text: str, dependencies: str = "", hint: str = "") -> None:
+        super().__init__(text, hint=hint)
         self.status = status
         self.dependencies = dependencies
 
@@ -89,6 +90,7 @@ class Target(TargetFiles):
         self._place: Place | None = None
         self._store: Store | None = None
         self._refused: list[Fetch] = []
+        self._listeners: list[Callable[[bytes], None]] = []
 
     # --- its life ---
 
@@ -108,6 +110,7 @@ class Target(TargetFiles):
         self._store = store
         self._results = Results(store, sandbox.ids)
         self._place = Place(store, self._results, sandbox, folder, more=OPERATIONS)
+        self.call("unmount-tree")  # starts the supervisor, or says why there is none
 
     def unpack(self) -> None:
         """Make the image's layer, unless it is there. Rejected: the image is none that can be used."""
@@ -119,16 +122,21 @@ class Target(TargetFiles):
         """Mount a new writable tree on the layer."""
         self._opened()[0].mount([self.layer], writable=True)
 
-    def close(self) -> str:
-        """Remove the tree and all that is in it. Returns what stands in the way, or nothing."""
+    def unmount(self) -> None:
+        """Take the tree down."""
+        if self._place is not None and self._place.started:
+            self._place.call("unmount-tree")
+
+    def close(self, *, keep: bool = False) -> str:
+        """Remove the tree and all that is in it, unless it is to be kept. Returns what is in the way, or nothing."""
         if self._place is None:
             return ""
         place = self._place
         self._place = None
         troubles: list[str] = []
         try:
-            place.close(keep=False, on_trouble=lambda error: troubles.append(error.message))
-            if os.path.exists(place.folder):  # the supervisor was killed
+            place.close(keep=keep, on_trouble=lambda error: troubles.append(error.message))
+            if not keep and os.path.exists(place.folder):  # the supervisor was killed
                 from contractor.build.removal import removal
 
                 with removal() as hands:
@@ -257,7 +265,7 @@ class Target(TargetFiles):
         with self._door() as door:
             self.running = True
             try:
-                exit_ = place.run(spec, Caller(self.log.write, door.open, self.tick))
+                exit_ = place.run(spec, Caller(self._output, door.open, self.tick))
             finally:
                 self.running = False
         for fetch in self._refused:
@@ -273,6 +281,51 @@ class Target(TargetFiles):
         """Aborted once the build is to end."""
         if self.aborted:
             raise Aborted("the build was aborted")
+
+    def wait(self, seconds: float) -> None:
+        """Do nothing for a while, unless the build is aborted."""
+        import time
+
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.tick()
+            time.sleep(min(left, 0.1))
+
+    @contextlib.contextmanager
+    def listening(self, most: int) -> Iterator[bytearray]:
+        """What commands write while the block lasts: the last bytes of it, at least `most` where there are as many."""
+        heard = bytearray()
+
+        def hear(data: bytes) -> None:
+            heard.extend(data)
+            if len(heard) > 2 * most:
+                del heard[:-most]
+
+        self._listeners.append(hear)
+        try:
+            yield heard
+        finally:
+            self._listeners.remove(hear)
+
+    def _output(self, data: bytes) -> None:
+        for listener in self._listeners:
+            listener(data)
+        self.log.write(data)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether files have no owners here."""
+        return self._opened()[0].sandbox.tier.degraded
+
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """While results are collected: what fails then is PACKAGEFAIL."""
+        try:
+            yield
+        except (Aborted, Failed):
+            raise
+        except (ContractorError, OSError) as error:
+            raise Failed("PACKAGEFAIL", f"the results cannot be collected: {error}") from error
 
     def _environment(self, env: Mapping[str, str], user: User, *, network: bool) -> dict[str, str]:
         who = {"HOME": "/root", "USER": "root", "LOGNAME": "root"}
