@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from contractor.build.place import Place
     from contractor.buildd.log import Log
     from contractor.core.fetch import Fetch
+    from contractor.sandbox.namespace import Operation
     from contractor.store.layout import Store
 
 BUILDD = 2001  # the build user's number, where the image does not say another
@@ -79,6 +80,7 @@ class Target(TargetFiles):
         self.arguments = arguments
         self.allow: tuple[str, ...] = ()
         self.network_env: dict[str, str] = {}
+        self.proxy: Any = None  # a builder proxy (forward.py), where the arguments name one
         self.files: dict[str, str] = {}
         self.extras: dict[str, Any] = {}
         self.aborted = False
@@ -97,7 +99,6 @@ class Target(TargetFiles):
     def open(self) -> None:
         """Make the build's place in the store. Unavailable: this machine cannot isolate; Broken: the disk says no."""
         from contractor.build.place import Place
-        from contractor.buildd.inside import OPERATIONS
         from contractor.sandbox.local import choose
         from contractor.store.layout import Store, in_use
         from contractor.store.results import Results
@@ -109,7 +110,7 @@ class Target(TargetFiles):
         folder = store.path("work", name, "place")
         self._store = store
         self._results = Results(store, sandbox.ids)
-        self._place = Place(store, self._results, sandbox, folder, more=OPERATIONS)
+        self._place = Place(store, self._results, sandbox, folder, more=_operations(self.job.tag))
         self.call("unmount-tree")  # starts the supervisor, or says why there is none
 
     def unpack(self) -> None:
@@ -247,7 +248,7 @@ class Target(TargetFiles):
             cwd=cwd,
             network=network,
         )
-        exit_ = self._run(spec)
+        exit_ = self.run_spec(spec)
         if not get_output:
             if check and (exit_.code or exit_.limit):
                 raise TargetFailed(argv, exit_.code or 1)
@@ -258,7 +259,8 @@ class Target(TargetFiles):
             raise TargetFailed(argv, exit_.code or 1, output)
         return output
 
-    def _run(self, spec: SandboxSpec) -> Exit:
+    def run_spec(self, spec: SandboxSpec) -> Exit:
+        """Run a sandbox of one's own: other mounts, another tree. What is networked in it reaches `allow`."""
         place, _store = self._opened()
         self._refused = []
         self.tick()
@@ -331,12 +333,23 @@ class Target(TargetFiles):
         who = {"HOME": "/root", "USER": "root", "LOGNAME": "root"}
         if user == "buildd":
             who = {"HOME": HOME, "USER": "buildd", "LOGNAME": "buildd"}
-        return {**_ENV, **who, **(self._proxy_env() if network else {}), **env}
+        return {**_ENV, **who, **self.network_environment(network=network), **env}
 
-    def _proxy_env(self) -> dict[str, str]:
+    def network_environment(self, *, network: bool) -> dict[str, str]:
+        """What a networked command finds in its environment; nothing for another."""
         from contractor.plan.environment import PROXY
 
-        return {**PROXY, **self.network_env}
+        return {**PROXY, **self.network_env} if network else {}
+
+    def revoke_proxy_token(self) -> None:
+        """End the builder proxy's token before the build ends, if there is one."""
+        if self.proxy is not None:
+            self.proxy.revoke()
+
+    def layer_path(self) -> str:
+        """The folder of the image's layer, which nobody writes to."""
+        place, store = self._opened()
+        return store.layer(place.sandbox.ids, self.layer)
 
     def _door(self) -> Door:
         from contractor.build.network import Access, Door
@@ -352,3 +365,15 @@ class Target(TargetFiles):
         """More of the extra status, which the daemon shows from now on."""
         self.extras.update(values)
         self._on_extra(self.extras)
+
+
+def _operations(tag: str) -> dict[str, Operation]:
+    """What the supervisor can do for a build of this type."""
+    from contractor.buildd import inside, inside_sources
+
+    found = {**inside.OPERATIONS, **inside_sources.OPERATIONS}
+    if tag == "oci":
+        from contractor.buildd import inside_oci
+
+        found |= inside_oci.OPERATIONS
+    return found

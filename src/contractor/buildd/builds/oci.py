@@ -19,7 +19,7 @@ from contractor.buildd.builds.dockerfile_model import Copy, Event, Run, Stage, S
 from contractor.buildd.builds.dockerfile_reader import platform
 from contractor.buildd.builds.oci_image import Layer, Line
 from contractor.buildd.builds.oci_stage import FROM, ROOT, OciStage, run_step
-from contractor.buildd.target import Target
+from contractor.buildd.target import Failed, Target
 from contractor.sandbox.stage import TREE
 
 _IGNORE_MAX = 1 << 20
@@ -34,9 +34,7 @@ def build(target: Target, arguments: Oci) -> str:
     if find(target, top, path, "build_file") != "file":
         raise package_fail(f"there is no {path} in the source", hint="build_file names the Dockerfile")
     with blame_source():
-        stages = dockerfile.parse(
-            target.read(join(top, path), MAX_BYTES + 1), arguments.build_args, arguments.arch_tag
-        )
+        stages = dockerfile.parse(target.read(join(top, path), MAX_BYTES + 1), arguments.build_args, arguments.arch_tag)
     image = _Image(target, arguments, join(top, arguments.build_path), stages)
     image.ignore = _ignore(target, top, (f"{path}.dockerignore", f"{arguments.build_path}/.dockerignore"))
     image.epoch = commit_time(target, top)
@@ -89,10 +87,9 @@ class _Image:
         for registry in _REGISTRIES:
             base = base.removeprefix(registry)
         if base not in names:
-            raise package_fail(
-                f"line {stage.line}: FROM: images cannot be fetched here, and {stage.base[:200]} is not this build's own",
-                hint=f"its own is {', '.join(names)}; scratch is there as well",
-            )
+            why = f"images cannot be fetched here, and {stage.base[:200]} is not this build's own"
+            hint = f"its own is {' or '.join(names)}; scratch is there as well"
+            raise package_fail(f"line {stage.line}: FROM: {why}", hint=hint)
         return OciStage([self._target.layer_path()], [Line(f"FROM {names[-1]}", layer=True)])
 
     def _event(self, stage: OciStage, event: Event) -> None:
@@ -126,11 +123,8 @@ class _Image:
         try:
             with blame_source():
                 yield
-        except dockerfile.DockerfileError:
-            raise
-        except Exception as error:
-            if hasattr(error, "message"):
-                error.message = f"line {step.line}: {error.message}"
+        except Failed as error:
+            error.message = f"line {step.line}: {error.message}"
             raise
 
     def _copy(self, step: Copy, origin: str, top: str, ignore: bytes) -> None:

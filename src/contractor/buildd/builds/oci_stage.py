@@ -39,7 +39,12 @@ def run_step(target: Target, step: Run) -> None:
             Mount("tmpfs", "/dev/shm", size=1 << 30, mode=0o1777),
             *([Mount("file", SCRIPT, data=step.script.encode(), mode=0o555)] if step.script else []),
         ),
-        env={"PATH": path, "HOME": "/root" if uid == 0 else "/", **target.network_environment(step.network), **step.env},
+        env={
+            "PATH": path,
+            "HOME": "/root" if uid == 0 else "/",
+            **target.network_environment(network=step.network),
+            **step.env,
+        },
         limits=LIMITS,
         user=uid,
         cwd=step.workdir,

@@ -8,7 +8,15 @@ from __future__ import annotations
 import json
 
 from contractor.buildd.arguments import Snap
-from contractor.buildd.builds.checkout import check_out, collect, commit_time, package_fail, program, say_channels, tool_environment
+from contractor.buildd.builds.checkout import (
+    check_out,
+    collect,
+    commit_time,
+    package_fail,
+    program,
+    say_channels,
+    tool_environment,
+)
 from contractor.buildd.target import Failed, Target
 
 _RESULTS = (".snap", ".manifest", ".debug", ".dpkg.yaml", ".comp")
