@@ -1,4 +1,4 @@
-"""What the supervisor does for images: a stage's tree as layers, and a layer as a tar.
+"""What the supervisor does for images: a stage's tree as layers.
 
 oci-N          what one instruction wrote (overlayfs' upper directory): a layer, with overlayfs' marks of what went
 oci-points     laid below everything: the directories that mounts go on, so that no layer has them
@@ -7,25 +7,21 @@ STAGE/oci      the stage that is being built        STAGE/oci-from   the one tha
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-import zlib
 from typing import Any
 
-from contractor.build.inside.access import Opened
+from contractor.buildd.inside_archive import gzip_tree
 from contractor.buildd.inside_copy import copy, ids_of, workdir
 from contractor.core.errors import Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside, Operation
 from contractor.sandbox.stage import STAGE
-from contractor.store.pack import PackOptions, pack
 
 Args = dict[str, Any]
 
 ROOT, FROM = f"{STAGE}/oci", f"{STAGE}/oci-from"
 POINTS = ("proc", "dev", "sys")
-_LEVEL = 6  # of gzip, as docker and pigz have it
 
 
 def mount(inside: Inside, args: Args, _fds: list[int]) -> str:
@@ -65,25 +61,6 @@ def unmount(inside: Inside, args: Args, _fds: list[int]) -> None:
         syscalls.umount(args["at"])
 
 
-def pack_layer(_inside: Inside, args: Args, fds: list[int]) -> dict[str, Any]:
-    """A layer as a gzipped tar into the descriptor. epoch: later times become it. Returns the sha256 of the tar
-    (diff_id) and of the gzipped bytes (digest), both with their "sha256:", and how many files it has."""
-    sha = hashlib.sha256()
-    gzip = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)  # 31: gzip's header, without a name or a time
-
-    def put(data: bytes) -> None:
-        sha.update(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fds[0], view) :]
-
-    options = PackOptions(mtime_limit=args["epoch"], owners=True, whiteouts=True)
-    with Opened(args["layer"]) as root:
-        done = pack(root.number, None, options, lambda data: put(gzip.compress(data)))
-    put(gzip.flush())
-    return {"diff_id": f"sha256:{done.digest}", "digest": f"sha256:{sha.hexdigest()}", "files": done.files}
-
-
 def is_empty(_inside: Inside, args: Args, _fds: list[int]) -> bool:
     """Whether nothing was written to a layer."""
     return not os.listdir(args["layer"])
@@ -92,8 +69,8 @@ def is_empty(_inside: Inside, args: Args, _fds: list[int]) -> bool:
 OPERATIONS: dict[str, Operation] = {
     "oci-mount": mount,
     "oci-unmount": unmount,
-    "oci-pack": pack_layer,
     "oci-empty": is_empty,
+    "gzip-tree": gzip_tree,
     "oci-copy": copy,
     "oci-workdir": workdir,
     "oci-ids": ids_of,

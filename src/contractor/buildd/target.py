@@ -376,4 +376,8 @@ def _operations(tag: str) -> dict[str, Operation]:
         from contractor.buildd import inside_oci
 
         found |= inside_oci.OPERATIONS
+    elif tag == "livefs":
+        from contractor.buildd import inside_livefs
+
+        found |= inside_livefs.OPERATIONS
     return found

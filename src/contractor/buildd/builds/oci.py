@@ -164,7 +164,7 @@ class _Image:
     def _packed(self, layer: str) -> Layer:
         """A layer's tar, in a file of the cache that has no name yet."""
         fd = os.open(self._target.job.cache, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        made = self._target.call("oci-pack", [fd], layer=layer, epoch=self.epoch)
+        made = self._target.call("gzip-tree", [fd], tree=layer, epoch=self.epoch, whiteouts=True)
         return Layer(made["diff_id"], made["digest"], f"/proc/self/fd/{fd}")
 
 

@@ -1,0 +1,55 @@
+"""What the supervisor does for images of root file systems: a folder that a sandbox may leave an image in."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Any
+
+from contractor.build.inside.access import Opened
+from contractor.buildd.inside_archive import gzip_tree, tree_size
+from contractor.core.errors import Broken
+from contractor.sandbox import syscalls
+from contractor.sandbox.namespace import Inside, Operation
+from contractor.sandbox.stage import STAGE
+from contractor.store.normalise import normalise
+
+Args = dict[str, Any]
+
+OUT = f"{STAGE}/out"
+_FOLDER = "livefs-out"
+
+
+def settle(inside: Inside, args: Args, _fds: list[int]) -> None:
+    """No time in the workspace is later than `epoch`."""
+    with Opened(f"{inside.state['work']}/ws") as root:
+        normalise(root.number, args["epoch"])
+
+
+def make_out(_inside: Inside, _args: Args, _fds: list[int]) -> None:
+    """An empty folder at OUT."""
+    os.mkdir(_FOLDER, 0o755)
+    os.mkdir(OUT, 0o755)
+    syscalls.bind(_FOLDER, OUT)
+
+
+def take_out(inside: Inside, args: Args, fds: list[int]) -> None:
+    """Copy a regular file of that folder into the descriptor."""
+    with Opened(f"{inside.state['work']}/{_FOLDER}") as folder:
+        fd = os.open(args["name"], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder.number)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise Broken(f"{args['name']} is no file")
+            while os.sendfile(fds[0], fd, None, 1 << 30):
+                pass
+        finally:
+            os.close(fd)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "livefs-settle": settle,
+    "livefs-out": make_out,
+    "livefs-take": take_out,
+    "gzip-tree": gzip_tree,
+    "tree-size": tree_size,
+}
