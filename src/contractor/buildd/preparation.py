@@ -34,6 +34,8 @@ Dpkg::Use-Pty "0";
 """
 _ROOT_FETCHES = 'APT::Sandbox::User "root";\n'
 _POLICY = b"#!/bin/sh\nexit 101\n"  # no daemon is started in a target
+_MIRROR_TROUBLE = (b"Failed to fetch", b"Could not connect", b"Temporary failure", b"Hash Sum mismatch", b"has changed")
+_HEARD = 1 << 20  # bytes of the end of what apt says
 _FILE_MAX = 1 << 20
 _SUITE = re.compile(r"deb(?:-src)?\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)")
 _PIN = "Package: *\nPin: release a=*-{pocket}\nPin-Priority: 500\n"
@@ -126,8 +128,8 @@ def key_of(text: str, number: int) -> tuple[str, bytes]:
 
 def update(target: Target) -> None:
     """The newest packages: apt-get update and dist-upgrade, with patience for mirrors. Failed when they never work."""
-    if not target.allow or not target.exists("/usr/bin/apt-get"):
-        why = "no archive is named" if not target.allow else "it has no apt"
+    if not target.arguments.archives or not target.exists("/usr/bin/apt-get"):
+        why = "no archive is named" if not target.arguments.archives else "the image has no apt"
         target.log.line(f"Nothing to update: {why}.")
         return
     apt(target, ["-uy", "update"])
@@ -135,12 +137,15 @@ def update(target: Target) -> None:
 
 
 def apt(target: Target, arguments: list[str], *, attempts: int = _ATTEMPTS) -> Exit:
-    """apt-get with network; again after a while when it fails. TargetFailed when it always does."""
+    """apt-get with the archives' hosts; again after a while when these fail. TargetFailed when it does not succeed."""
     argv = ["/usr/bin/apt-get", *arguments]
     for attempt in range(1, attempts + 1):
-        exit_ = target.run(argv, env=APT_ENV, network=True)
+        with target.listening(_HEARD) as heard:
+            exit_ = target.run(argv, env=APT_ENV, network="archives")
         if exit_.code == 0:
             return exit_
+        if not any(word in heard for word in _MIRROR_TROUBLE):
+            break
         if attempt < attempts:
             target.log.line(f"It failed; attempt {attempt + 1} of {attempts} follows in {_PAUSE} seconds.")
             target.wait(float(_PAUSE))

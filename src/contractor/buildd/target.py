@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from contractor.core.fetch import Fetch
     from contractor.sandbox.namespace import Operation
     from contractor.store.layout import Store
+
+Network = bool | Literal["archives"]
 
 BUILDD = 2001  # the build user's number, where the image does not say another
 HOME = "/home/buildd"
@@ -91,7 +94,7 @@ class Target(TargetFiles):
         self._stack = contextlib.ExitStack()
         self._place: Place | None = None
         self._store: Store | None = None
-        self._refused: list[Fetch] = []
+        self._said: deque[str] = deque(maxlen=10_000)
         self._listeners: list[Callable[[bytes], None]] = []
 
     # --- its life ---
@@ -184,7 +187,7 @@ class Target(TargetFiles):
         env: Mapping[str, str] = ...,
         cwd: str = ...,
         user: User = ...,
-        network: bool = ...,
+        network: Network = ...,
         stdin: bytes = ...,
         echo: bool = ...,
         get_output: Literal[False] = ...,
@@ -200,7 +203,7 @@ class Target(TargetFiles):
         env: Mapping[str, str] = ...,
         cwd: str = ...,
         user: User = ...,
-        network: bool = ...,
+        network: Network = ...,
         stdin: bytes = ...,
         echo: bool = ...,
         check: bool = ...,
@@ -213,7 +216,7 @@ class Target(TargetFiles):
         env: Mapping[str, str] = {},
         cwd: str = "/",
         user: User = "root",
-        network: bool = False,
+        network: Network = False,
         stdin: bytes = b"",
         echo: bool = True,
         get_output: bool = False,
@@ -221,7 +224,8 @@ class Target(TargetFiles):
     ) -> Exit | bytes:
         """Run a command in the tree; its output goes to the log, under a RUN: line (echo).
 
-        env: on top of a fixed one. cwd: made if it is missing. network: it may reach `allow` through the proxy.
+        env: on top of a fixed one. network: it may reach `allow` through the recording proxy, or what the build's own
+        proxy lets through if it has one; "archives": the former whatever the build has.
         get_output: its standard output (64 MiB at most) is returned instead, and TargetFailed raised when it fails.
         check: TargetFailed when it fails. Aborted: the build was. Broken: the sandbox could not be set up.
         """
@@ -242,13 +246,13 @@ class Target(TargetFiles):
                 Mount("tmpfs", "/run", size=256 << 20),
                 *([Mount("file", _STDIN, data=stdin, mode=0o444)] if stdin else []),
             ),
-            env=self._environment(env, user, network=network),
+            env=self._environment(env, user, network),
             limits=LIMITS,
             user=ROOT_ID if user == "root" else self.buildd,
             cwd=cwd,
-            network=network,
+            network=bool(network),
         )
-        exit_ = self.run_spec(spec)
+        exit_ = self._run(spec, network)
         if not get_output:
             if check and (exit_.code or exit_.limit):
                 raise TargetFailed(argv, exit_.code or 1)
@@ -259,19 +263,15 @@ class Target(TargetFiles):
             raise TargetFailed(argv, exit_.code or 1, output)
         return output
 
-    def run_spec(self, spec: SandboxSpec) -> Exit:
-        """Run a sandbox of one's own: other mounts, another tree. What is networked in it reaches `allow`."""
+    def _run(self, spec: SandboxSpec, network: Network) -> Exit:
         place, _store = self._opened()
-        self._refused = []
         self.tick()
-        with self._door() as door:
+        with self._door(network) as door:
             self.running = True
             try:
                 exit_ = place.run(spec, Caller(self._output, door.open, self.tick))
             finally:
                 self.running = False
-        for fetch in self._refused:
-            self.log.line(f"{fetch.method} {fetch.url}: refused: {fetch.reason}")
         self.tick()
         if exit_.limit == "disk-full":
             raise Broken("the builder's disk is full", hint="free some space, or let the cache expire earlier")
@@ -280,7 +280,8 @@ class Target(TargetFiles):
         return exit_
 
     def tick(self) -> None:
-        """Aborted once the build is to end."""
+        """Called ten times a second while a command runs. Aborted once the build is to end."""
+        self._say()
         if self.aborted:
             raise Aborted("the build was aborted")
 
@@ -329,17 +330,52 @@ class Target(TargetFiles):
         except (ContractorError, OSError) as error:
             raise Failed("PACKAGEFAIL", f"the results cannot be collected: {error}") from error
 
-    def _environment(self, env: Mapping[str, str], user: User, *, network: bool) -> dict[str, str]:
+    def _environment(self, env: Mapping[str, str], user: User, network: Network) -> dict[str, str]:
         who = {"HOME": "/root", "USER": "root", "LOGNAME": "root"}
         if user == "buildd":
             who = {"HOME": HOME, "USER": "buildd", "LOGNAME": "buildd"}
-        return {**_ENV, **who, **self.network_environment(network=network), **env}
+        return {**_ENV, **who, **self._proxy_env(network), **env}
 
-    def network_environment(self, *, network: bool) -> dict[str, str]:
-        """What a networked command finds in its environment; nothing for another."""
+    def _proxy_env(self, network: Network) -> dict[str, str]:
+        if not network:
+            return {}
         from contractor.plan.environment import PROXY
 
-        return {**PROXY, **self.network_env} if network else {}
+        return PROXY if network == "archives" else {**PROXY, **self.network_env}
+
+    def _door(self, network: Network) -> Door:
+        from contractor.build.network import Access, Door
+
+        upstream = self.job.settings.get("apt", "") if network == "archives" else ""
+        return Door(Access(self.allow, upstream), self._fetched)
+
+    def _fetched(self, fetch: Fetch) -> None:
+        """From the proxy's thread."""
+        if fetch.verdict == "refused":
+            self.say_soon(f"{fetch.method} {fetch.url}: refused: {fetch.reason}")
+
+    def say_soon(self, line: str) -> None:
+        """A line for the log, from any thread."""
+        self._said.append(line)
+
+    def _say(self) -> None:
+        while self._said:
+            self.log.line(self._said.popleft())
+
+    def extra(self, **values: Any) -> None:
+        """More of the extra status, which the daemon shows from now on."""
+        self.extras.update(values)
+        self._on_extra(self.extras)
+
+    # --- for types that have more than commands in the tree ---
+
+    def run_spec(self, spec: SandboxSpec, network: Network = False) -> Exit:
+        """Run a sandbox of one's own: other mounts, another tree. network: as for `run`."""
+        return self._run(spec, network)
+
+    def network_environment(self, network: Network) -> dict[str, str]:
+        """What a networked command finds in its environment; nothing for another."""
+        return self._proxy_env(network)
 
     def revoke_proxy_token(self) -> None:
         """End the builder proxy's token before the build ends, if there is one."""
@@ -350,21 +386,6 @@ class Target(TargetFiles):
         """The folder of the image's layer, which nobody writes to."""
         place, store = self._opened()
         return store.layer(place.sandbox.ids, self.layer)
-
-    def _door(self) -> Door:
-        from contractor.build.network import Access, Door
-
-        return Door(Access(self.allow, self.job.settings.get("upstream", "")), self._fetched)
-
-    def _fetched(self, fetch: Fetch) -> None:
-        """From the proxy's thread."""
-        if fetch.verdict == "refused" and len(self._refused) < 100:
-            self._refused.append(fetch)
-
-    def extra(self, **values: Any) -> None:
-        """More of the extra status, which the daemon shows from now on."""
-        self.extras.update(values)
-        self._on_extra(self.extras)
 
 
 def _operations(tag: str) -> dict[str, Operation]:

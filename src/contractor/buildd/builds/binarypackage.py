@@ -26,7 +26,6 @@ _ATTEMPTS = 3
 _PAUSE = 10.0  # seconds between two
 _HEARD = 4 << 20  # bytes of the end of what installing said
 _WIDTH = 78
-_AVAILABLE = "apt-cache dumpavail | grep -E '^(Package|Version|Provides):|^$'"
 _VERSIONS = "dpkg-query -W -f '${Package}_${Version} ' -- "
 _TOOLCHAIN = ("binutils", "dpkg-dev", "gcc", "g++", "libc6-dev", "linux-libc-dev", "libstdc++-12-dev")
 
@@ -106,7 +105,7 @@ def _install_dependencies(target: Target, args: BinaryPackage, source: Source) -
     argv = ["apt-get", "build-dep", *options, f"{_WHERE}/{source.dsc}"]
     for attempt in range(1, _ATTEMPTS + 1):
         with target.listening(_HEARD) as heard:
-            code = target.run(argv, env=APT_ENV, network=True).code
+            code = target.run(argv, env=APT_ENV, network="archives").code
         if code == 0:
             return
         if b"Failed to fetch" not in heard:
@@ -163,7 +162,7 @@ def _why_given_back(target: Target, args: BinaryPackage, source: Source, log: by
     """Whether it waits for a package: Failed(DEPFAIL), with what it waits for. log: from installing to the summary."""
 
     def unmet() -> Iterator[str]:
-        dump = target.run(["/bin/sh", "-c", _AVAILABLE], echo=False, get_output=True).decode("utf-8", "replace")
+        dump = target.run(["/bin/sh", "-c", depwait.DUMP], echo=False, get_output=True).decode("utf-8", "replace")
         wanted = depwait.build_depends(source.fields, arch_indep=args.arch_indep)
         yield from depwait.missing(wanted, depwait.available_of(dump), args.arch_tag)
 

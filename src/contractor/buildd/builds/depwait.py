@@ -33,6 +33,9 @@ _KEEPS = (
     b"E: There were unauthenticated packages and -y was used without --allow-unauthenticated",
 )
 
+DUMP = "apt-cache dumpavail | grep -E '^(Package|Version|Provides):|^$'"
+"""What asks apt what it can see, for `available_of`."""
+
 Available = Mapping[str, frozenset[str]]
 """What apt can see: package -> its versions; "" for a name that is provided without one."""
 
@@ -45,10 +48,10 @@ class Reason(NamedTuple):
 
 
 class Sentences(NamedTuple):
-    """What apt's sentences in a log say. definite: dependencies that nothing fulfils; dubious: is there another?"""
+    """What apt's sentences in a log say. definite: dependencies that nothing fulfils; dubious: other ones."""
 
     definite: tuple[str, ...] = ()
-    dubious: bool = False
+    dubious: tuple[str, ...] = ()
 
 
 def failed_installing(log: bytes) -> bool:
@@ -60,7 +63,7 @@ def sentences(log: bytes) -> Sentences:
     """What apt says in a log before the build itself begins."""
     text = log.partition(TOOLCHAIN)[0].decode("utf-8", "replace")
     definite: list[str] = []
-    dubious = False
+    dubious: list[str] = []
     alternatives: list[tuple[str, bool]] = []
     for match in _SENTENCE.finditer(text):
         why, sign = match["why"] or "", match["relation"]
@@ -71,12 +74,11 @@ def sentences(log: bytes) -> Sentences:
         alternatives.append((match["name"] + relation, is_definite))
         if match["more"]:
             continue
-        if all(sure for _name, sure in alternatives):
-            definite.append(" | ".join(name for name, _sure in alternatives))
-        else:
-            dubious = True
+        sure = all(is_sure for _name, is_sure in alternatives)
+        (definite if sure else dubious).append(" | ".join(name for name, _is_sure in alternatives))
         alternatives = []
-    return Sentences(tuple(dict.fromkeys(definite)), dubious or bool(alternatives))
+    dubious += [name for name, _is_sure in alternatives]  # the text ended with an "or"
+    return Sentences(tuple(dict.fromkeys(definite)), tuple(dict.fromkeys(dubious)))
 
 
 def keeps_given_back(log: bytes) -> bool:

@@ -22,7 +22,6 @@ from contractor.buildd.inside_livefs import OUT
 from contractor.buildd.preparation import hosts_of, key_of
 from contractor.buildd.target import LIMITS, Failed, Target
 from contractor.core.errors import Unavailable
-from contractor.plan.environment import PROXY
 from contractor.sandbox import process
 from contractor.sandbox.hosttree import mounts
 from contractor.sandbox.spec import ROOT_ID, Mount, SandboxSpec
@@ -143,7 +142,7 @@ def _make_system(target: Target, arguments: LiveFS, lines: list[str], epoch: int
         "/workspace",
         *lines,
     ]
-    env = {**_environment(epoch), **PROXY, **target.network_environment(network=True)}
+    env = {**_environment(epoch), **target.network_environment("archives")}
     _run(target, argv, env, keys, network=True)
 
 
@@ -188,7 +187,7 @@ def _run(target: Target, argv: list[str], env: dict[str, str], more: Sequence[Mo
         network=network,
         trusted=True,
     )
-    exit_ = target.run_spec(spec)
+    exit_ = target.run_spec(spec, "archives" if network else False)
     if exit_.code or exit_.limit:
         raise package_fail(f"{os.path.basename(argv[0])} failed with exit code {exit_.code}")
 

@@ -42,7 +42,7 @@ def run_step(target: Target, step: Run) -> None:
         env={
             "PATH": path,
             "HOME": "/root" if uid == 0 else "/",
-            **target.network_environment(network=step.network),
+            **target.network_environment(step.network),
             **step.env,
         },
         limits=LIMITS,
@@ -50,7 +50,7 @@ def run_step(target: Target, step: Run) -> None:
         cwd=step.workdir,
         network=step.network,
     )
-    exit_ = target.run_spec(spec)
+    exit_ = target.run_spec(spec, step.network)
     if exit_.code or exit_.limit:
         what = "a program was not found" if exit_.code in (126, 127) else "the command failed"
         raise package_fail(f"RUN: {what} (exit code {exit_.code})")
