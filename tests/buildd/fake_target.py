@@ -5,10 +5,11 @@ A command's script gets the fake, the words behind the program's name, and the c
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -208,6 +209,13 @@ class FakeTarget:
 
     def tick(self) -> None:
         pass
+
+    def wait(self, seconds: float) -> None:
+        pass
+
+    @contextlib.contextmanager
+    def listening(self, _most: int) -> Iterator[bytearray]:
+        yield bytearray()
 
     def revoke_proxy_token(self) -> None:
         self.revoked_before = len(self.calls)

@@ -11,7 +11,7 @@ import re
 
 _LINE = re.compile(
     r"""\s*(?:export\s+)?(?P<name>[^=\s#'"]+|'[^']*')[^\S\n]*
-    (?:(?P<equals>=)[^\S\n]*(?:'(?P<single>(?:[^'\\]|\\.)*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<plain>[^\n]*)))?
+    (?:(?P<equals>=)[^\S\n]*(?:'(?P<single>(?:[^'\\]|\\.)*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<plain>(?!['"])[^\n]*)))?
     [^\S\n]*(?:\#[^\n]*)?(?:\n|\Z)""",
     re.VERBOSE | re.DOTALL,
 )

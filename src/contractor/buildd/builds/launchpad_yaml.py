@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contractor.core.values import Value
 from contractor.spec.nodes import LIST, MAPPING, SCALAR, Node
 from contractor.spec.parse import parse
-from contractor.spec.problems import Problems
+from contractor.spec.problems import Problem, Problems, SpecError
 
 FILE = ".launchpad.yaml"
 _IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9+._-]+")
@@ -91,7 +91,7 @@ def load(data: bytes) -> Configuration:
     root = parse(data, FILE, problems)
     if root is None:
         problems.check()
-    assert root is not None
+        raise SpecError([Problem(None, f"{FILE} is empty", "it needs pipeline and jobs")], name=FILE)
     reader = _Reader(root)
     found = reader.configuration()
     problems.check()
