@@ -43,6 +43,7 @@ def make_image(folder: Path, programs: Mapping[str, str] = {}) -> Path:
     for name, script in programs.items():
         (tree / "usr/bin" / name).write_text(script)
         (tree / "usr/bin" / name).chmod(0o755)
+    (tree / "tmp").chmod(0o1777)
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\napp:x:77:77::/:/bin/sh\nodd:x:78:79::/:/bin/sh\n")
     (tree / "etc/group").write_text("root:x:0:\napp:x:77:\nstaff:x:50:\n")
     (tree / "etc/os-release").write_text(OS_RELEASE)

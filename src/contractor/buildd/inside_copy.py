@@ -29,6 +29,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _IDS_MAX = 1 << 20  # bytes of /etc/passwd that are read
 _MOST_BYTES = 64 << 30  # of an unpacked archive
 _MOST_FILES = 5_000_000
+_HEADER = 512  # bytes of a tar's first header
 _USTAR = 257  # where a tar's header says that it is one
 
 
@@ -307,8 +308,11 @@ class _Copier:
 
 def _is_archive(fd: int) -> bool:
     """Whether a file is a tar, compressed or not."""
+    start = b""
     try:
-        start = compress.open_archive(fd)(512)
+        read = compress.open_archive(fd)
+        while len(start) < _HEADER and (data := read(_HEADER - len(start))):
+            start += data
     except (Rejected, OSError):
         return False
     finally:

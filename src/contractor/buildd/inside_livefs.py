@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import Any
@@ -21,8 +22,13 @@ _FOLDER = "livefs-out"
 
 
 def settle(inside: Inside, args: Args, _fds: list[int]) -> None:
-    """No time in the workspace is later than `epoch`."""
+    """No time in the workspace is later than `epoch`; and no file stands where a device should: no user namespace can
+    make one, and a kernel that boots the image brings its own."""
     with Opened(f"{inside.state['work']}/ws") as root:
+        with contextlib.suppress(FileNotFoundError), Opened(f"{inside.state['work']}/ws/dev") as dev:
+            for name in os.listdir(dev.number):
+                if stat.S_ISREG(os.lstat(name, dir_fd=dev.number).st_mode):
+                    os.unlink(name, dir_fd=dev.number)
         normalise(root.number, args["epoch"])
 
 
