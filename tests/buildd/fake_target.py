@@ -1,4 +1,4 @@
-"""A target in memory: files as a dictionary, commands as scripts in Python. test_fake_target.py holds it to the real one.
+"""A target in memory: files are a dictionary, commands scripts in Python. test_fake_target.py holds it to the real one.
 
 A command's script gets the fake, the words behind the program's name, and the call; what it returns is the exit code.
 """
@@ -55,8 +55,8 @@ class FakeTarget:
         self.log_path = folder / "buildlog"
         fd = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         self.job = Job(
-            id="T-1", tag=tag, image="", image_name="", files={}, arguments=dict(given), cache=str(self.cache), store="",
-            log=fd, events=-1, architecture="amd64",
+            id="T-1", tag=tag, image="", image_name="", files={}, arguments=dict(given), cache=str(self.cache),
+            store="", log=fd, events=-1, architecture="amd64",
         )  # fmt: skip
         self.log = Log(fd, True)
         self.arguments: Any = typed(tag, dict(given))

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PROGRAMS = (
-    "bash", "sh", "cat", "chmod", "chown", "cp", "env", "git", "gzip", "head", "id", "ln", "ls", "mkdir", "mkfifo", "mv",
-    "rm", "sha512sum", "sleep", "sort", "tar", "touch", "true",
+    "basename", "bash", "sh", "cat", "chmod", "chown", "cp", "env", "git", "gzip", "head", "id", "ln", "ls", "mkdir",
+    "mkfifo", "mv", "rm", "sha512sum", "sleep", "sort", "tar", "touch", "true",
 )  # fmt: skip
 GIT_CORE = ("git-remote-http",)
 OS_RELEASE = 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n'

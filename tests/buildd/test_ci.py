@@ -33,7 +33,11 @@ def shell(target: FakeTarget, words: Sequence[str], call: Call) -> int | bytes:
 
 
 def start(folder: Path, yaml: str, jobs: list[list[tuple[str, int]]], **more: Any) -> FakeTarget:
-    programs: dict[str, Script] = {"bash": shell, "apt-get": lambda _target, _words, _call: 0, **more.pop("programs", {})}
+    programs: dict[str, Script] = {
+        "bash": shell,
+        "apt-get": lambda _target, _words, _call: 0,
+        **more.pop("programs", {}),
+    }
     source = {".launchpad.yaml": yaml, "src/a": "a", **more.pop("source", {})}
     arguments = {"git_repository": "https://git.example.org/x", "jobs": jobs, **more}
     return FakeTarget(folder, "ci", arguments, programs, source)
@@ -72,7 +76,10 @@ def test_results_come_as_each_job_ends(tmp_path: Path) -> None:
 
 def test_a_job_is_its_copy_of_the_source_and_its_environment(tmp_path: Path) -> None:
     text = yaml(test="run-before: 'say 1', run: 'say 2', run-after: 'say 3', environment: {A: own}, packages: [make]")
-    given = {"environment_variables": {"A": "given", "B": "given"}, "package_repositories": ["deb https://p.example/ x y"]}
+    given = {
+        "environment_variables": {"A": "given", "B": "given"},
+        "package_repositories": ["deb https://p.example/ x y"],
+    }
     target = start(tmp_path, text, [[("test", 0)]], **given)
     assert ci.build(target, target.arguments) == "OK"
     runs = [call for call in target.calls if call.argv[0] == "bash"]

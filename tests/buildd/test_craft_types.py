@@ -175,7 +175,9 @@ def test_what_is_missing_is_said(tmp_path: Path, tag: str, tool: str, project: s
     assert f"{tool} is not in this image" in failure({}, {project: "x"})
     tools = {tool: leaves(*made)}
     assert f"there is no {project} in the top of the source" in failure(tools, {"x": "y"})
-    assert f"{tool} left no *{Path(made[0]).suffix}" in failure({tool: leaves("x")}, {project: "x"}).replace(".tar.xz", ".xz")
+    assert f"{tool} left no *{Path(made[0]).suffix}" in failure({tool: leaves("x")}, {project: "x"}).replace(
+        ".tar.xz", ".xz"
+    )
     for path in ("../..", "/etc", "link", "deep/../../.."):
         source = {project: "x", "link": "-> /etc", "deep/x": ""}
         assert "leads out of the source" in failure(tools, source, build_path=path)

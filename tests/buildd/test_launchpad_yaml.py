@@ -24,7 +24,9 @@ def one(more: str) -> Configuration:
 
 
 def test_stages_of_jobs() -> None:
-    found = load(f"pipeline:\n- lint\n- [test, build]\njobs:\n  lint: {{{BASE}}}\n  test: {{{BASE}}}\n  build: {{{BASE}}}".encode())
+    found = load(
+        f"pipeline:\n- lint\n- [test, build]\njobs:\n  lint: {{{BASE}}}\n  test: {{{BASE}}}\n  build: {{{BASE}}}".encode()
+    )
     assert found.stages == (("lint",), ("test", "build"))
     assert [job.index for job in found.jobs["lint"]] == [0]
 

@@ -200,7 +200,10 @@ def test_users_are_numbers_or_known(trees: Trees) -> None:
 
 
 def test_the_files_of_an_image() -> None:
-    layers = [Layer("sha256:" + "a" * 64, "sha256:" + "1" * 64, ""), Layer("sha256:" + "b" * 64, "sha256:" + "2" * 64, "")]
+    layers = [
+        Layer("sha256:" + "a" * 64, "sha256:" + "1" * 64, ""),
+        Layer("sha256:" + "b" * 64, "sha256:" + "2" * 64, ""),
+    ]
     first, second = oci_image.layer_ids(layers)
     assert first == "a" * 64
     assert second == hashlib.sha256(f"sha256:{first} sha256:{'b' * 64}".encode()).hexdigest()
