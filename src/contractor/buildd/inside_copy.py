@@ -61,6 +61,16 @@ class Root:
             return False
         return True
 
+    def is_file(self, path: bytes) -> bool:
+        try:
+            fd = self.open(path, os.O_PATH)
+        except OSError:
+            return False
+        try:
+            return stat.S_ISREG(os.fstat(fd).st_mode)
+        finally:
+            os.close(fd)
+
     def made(self, path: bytes, owner: tuple[int, int] | None) -> int:
         """A folder's descriptor; it and those above it are made where they are missing. Rejected: a file is there."""
         parts = [part for part in path.split(b"/") if part]

@@ -12,7 +12,7 @@ import stat
 from typing import Any
 
 from contractor.buildd.inside_archive import gzip_tree
-from contractor.buildd.inside_copy import copy, ids_of, workdir
+from contractor.buildd.inside_copy import Root, copy, ids_of, workdir
 from contractor.core.errors import Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside, Operation
@@ -66,6 +66,14 @@ def is_empty(_inside: Inside, args: Args, _fds: list[int]) -> bool:
     return not os.listdir(args["layer"])
 
 
+def has_program(_inside: Inside, args: Args, _fds: list[int]) -> bool:
+    """Whether the stage at `at` has a program of this name or path. path: folders, with colons."""
+    name = args["name"]
+    ways = [name] if "/" in name else [f"{folder}/{name}" for folder in args["path"].split(":")]
+    with Root(args["at"]) as root:
+        return any(root.is_file(os.fsencode(way)) for way in ways)
+
+
 OPERATIONS: dict[str, Operation] = {
     "oci-mount": mount,
     "oci-unmount": unmount,
@@ -74,4 +82,5 @@ OPERATIONS: dict[str, Operation] = {
     "oci-copy": copy,
     "oci-workdir": workdir,
     "oci-ids": ids_of,
+    "oci-has": has_program,
 }

@@ -85,10 +85,11 @@ class Outcome(Value, frozen=True):
 
 
 class Event(Value, frozen=True):
-    """A line that a worker writes to its events descriptor, as JSON; one of the three is set.
+    """A line that a worker writes to its events descriptor, as JSON; one of these is set.
 
     step: that has begun, like UNPACK. extra: the whole extra status, anew at each change. ended: the last line; the
-    files are in the cache by then.
+    files are in the cache by then, each announced (cache.announce) before it got its name. Whatever else a worker has
+    in the cache begins with a dot: nobody is served that, and what is left of it goes when the daemon starts.
     """
 
     step: str | None = None

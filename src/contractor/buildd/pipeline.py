@@ -47,7 +47,7 @@ def run(target: Target, on_step: OnStep) -> Outcome:
     status = _clean_up(target, row, status, on_step)
     if target.aborted and status is not BuildStatus.BUILDERFAIL:
         status = BuildStatus.ABORTED
-    files = target.files if status.has_files else {}
+    files = target.files if status is BuildStatus.OK else {}
     return Outcome(status, files, dependencies if status is BuildStatus.DEPFAIL else "")
 
 
@@ -94,6 +94,7 @@ def _build(target: Target, row: BuildType, on_step: OnStep) -> tuple[BuildStatus
     on_step(target.job.tag.upper().replace("-", "_"))
     target.log.run(_command(target, row, ("in-target", target.job.tag)))
     try:
+        preparation.trust_fetch_service(target)
         module = importlib.import_module(row.module)
         return BuildStatus(module.build(target, target.arguments)), ""
     except Aborted:
@@ -116,6 +117,7 @@ def _build(target: Target, row: BuildType, on_step: OnStep) -> tuple[BuildStatus
 
 def _clean_up(target: Target, row: BuildType, status: BuildStatus, on_step: OnStep) -> BuildStatus:
     """Nothing of the build is left on this machine; unless the machine is thrown away anyway."""
+    target.revoke_proxy_token()
     steps = [("REAP", "scan-for-processes")]
     if not target.arguments.fast_cleanup:
         steps += [("UMOUNT", "umount-chroot"), ("CLEANUP", "remove-build")]

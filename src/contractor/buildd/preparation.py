@@ -44,6 +44,7 @@ _ARMOR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 
 def begin(target: Target) -> None:
     """The build's place on this machine, and what it may reach."""
+    target.use_proxy()
     share = f"{target.job.share_path}/bin/builder-prep" if target.job.share_path else ""
     if share and os.access(share, os.X_OK):
         from contractor.sandbox import process
@@ -161,6 +162,19 @@ def install(target: Target, packages: Iterable[str]) -> None:
         apt(target, ["-y", "install", "--no-install-recommends", "--", *wanted])
     except TargetFailed as error:
         raise Failed(200, f"cannot install {' '.join(wanted)}") from error
+
+
+def trust_fetch_service(target: Target) -> None:
+    """Where the build's proxy is a fetch service: its certificate. Failed when there is none."""
+    if target.proxy is None or not target.arguments.use_fetch_service:
+        return
+    from contractor.buildd import fetch_service
+
+    try:
+        fetch_service.install(target, target.arguments.secrets)
+    except Rejected as error:
+        raise Failed("BUILDERFAIL", error.message) from error
+    target.network_env.update(fetch_service.ENVIRONMENT)
 
 
 def hosts_of(archives: Iterable[str]) -> Iterator[str]:

@@ -8,41 +8,34 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import msgspec
+
 from contractor.buildd import images
 from contractor.buildd.model import Job
-from contractor.buildd.target_files import TargetFiles, User
+from contractor.buildd.target_errors import Failed, TargetFailed
+from contractor.buildd.target_files import User
+from contractor.buildd.target_network import HOME, PATH, Network, TargetNetwork
 from contractor.core.errors import Aborted, Broken, ContractorError
 from contractor.sandbox.spec import ROOT_ID, Caller, Exit, Mount, SandboxSpec
 from contractor.sandbox.stage import DEV, TREE
 from contractor.spec.model import Limits
 
 if TYPE_CHECKING:
-    from contractor.build.network import Door
     from contractor.build.place import Place
     from contractor.buildd.log import Log
-    from contractor.core.fetch import Fetch
     from contractor.sandbox.namespace import Operation
     from contractor.store.layout import Store
 
-Network = bool | Literal["archives"]
-
 BUILDD = 2001  # the build user's number, where the image does not say another
-HOME = "/home/buildd"
 LIMITS = Limits(
     time=0.0, memory=0, disk=1 << 40, processes=20_000, file_size=1 << 40, files=50_000_000
 )  # the manager limits a build's time, and the machine the rest
-_ENV = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LANG": "C.UTF-8",
-    "LC_ALL": "C.UTF-8",
-    "TZ": "UTC",
-    "SHELL": "/bin/sh",
-    "TERM": "dumb",
-}
+_NOT_FOUND = 127  # as a shell would say it
+__all__ = ["HOME", "Failed", "Network", "Target", "TargetFailed", "User"]
+
 _STDIN = "/run/contractor/stdin"
 _OUTPUT = "/.contractor-output"
 _OUTPUT_MAX = 64 << 20  # bytes that get_output gives
@@ -51,39 +44,15 @@ _COLLECT = 'exec "$@" >' + _OUTPUT
 _BOTH = 'exec "$@" <' + _STDIN + " >" + _OUTPUT
 
 
-class TargetFailed(ContractorError):
-    """A command of the target that was to succeed did not."""
-
-    def __init__(self, argv: Sequence[str], code: int, output: bytes = b"") -> None:
-        super().__init__(f"{argv[0]} failed with exit code {code}")
-        self.argv = tuple(argv)
-        self.code = code
-        self.output = output
-
-
-class Failed(ContractorError):
-    """A build's end, known where it is raised. status: a BuildStatus, or an exit code of the type's own step, whose
-    meaning is in the table of types (200: an install, 201: a build failed); text: a line for the log."""
-
-    def __init__(self, status: str | int, text: str, dependencies: str = "", hint: str = "") -> None:
-        super().__init__(text, hint=hint)
-        self.status = status
-        self.dependencies = dependencies
-
-
-class Target(TargetFiles):
+class Target(TargetNetwork):
     """One build's target. The pipeline opens it, unpacks the image into it and closes it; build types use the rest.
 
-    allow: the hosts that networked commands may reach; network_env: what they find in their environment besides.
+    aborted: the signal that ends the build has come. unpacked: the image's layer had to be made. buildd: the build
+    user's number.
     """
 
     def __init__(self, job: Job, log: Log, arguments: Any, on_extra: Callable[[dict[str, Any]], None]) -> None:
-        self.job = job
-        self.log = log
-        self.arguments = arguments
-        self.allow: tuple[str, ...] = ()
-        self.network_env: dict[str, str] = {}
-        self.proxy: Any = None  # a builder proxy (forward.py), where the arguments name one
+        super().__init__(job, log, arguments)
         self.files: dict[str, str] = {}
         self.extras: dict[str, Any] = {}
         self.aborted = False
@@ -94,7 +63,6 @@ class Target(TargetFiles):
         self._stack = contextlib.ExitStack()
         self._place: Place | None = None
         self._store: Store | None = None
-        self._said: deque[str] = deque(maxlen=10_000)
         self._listeners: list[Callable[[bytes], None]] = []
 
     # --- its life ---
@@ -246,7 +214,7 @@ class Target(TargetFiles):
                 Mount("tmpfs", "/run", size=256 << 20),
                 *([Mount("file", _STDIN, data=stdin, mode=0o444)] if stdin else []),
             ),
-            env=self._environment(env, user, network),
+            env=self.environment(env, user, network),
             limits=LIMITS,
             user=ROOT_ID if user == "root" else self.buildd,
             cwd=cwd,
@@ -263,10 +231,12 @@ class Target(TargetFiles):
             raise TargetFailed(argv, exit_.code or 1, output)
         return output
 
-    def _run(self, spec: SandboxSpec, network: Network) -> Exit:
+    def run_spec(self, spec: SandboxSpec, network: Network = False) -> Exit:
+        """Run a sandbox of one's own: other mounts, another tree. network: as for `run`. Its end is the caller's to
+        judge: where `started` is false, its program is not there, or it could not be set up."""
         place, _store = self._opened()
         self.tick()
-        with self._door(network) as door:
+        with self.door(network) as door:
             self.running = True
             try:
                 exit_ = place.run(spec, Caller(self._output, door.open, self.tick))
@@ -275,9 +245,21 @@ class Target(TargetFiles):
         self.tick()
         if exit_.limit == "disk-full":
             raise Broken("the builder's disk is full", hint="free some space, or let the cache expire earlier")
+        return exit_
+
+    def _run(self, spec: SandboxSpec, network: Network) -> Exit:
+        exit_ = self.run_spec(spec, network)
+        if not exit_.started and not self.has_program(spec.argv[0]):
+            self.log.line(f"{spec.argv[0]}: there is no such program in the target")
+            return msgspec.structs.replace(exit_, started=True, code=_NOT_FOUND)
         if not exit_.started:
             raise Broken(f"the sandbox could not be set up (bwrap ended with {exit_.code})")
         return exit_
+
+    def has_program(self, name: str) -> bool:
+        """Whether a command could be started by this name or path."""
+        folders = [""] if "/" in name else [f"{folder}/" for folder in PATH.split(":")]
+        return any(self.kind(folder + name) == "file" for folder in folders)
 
     def tick(self) -> None:
         """Called ten times a second while a command runs. Aborted once the build is to end."""
@@ -330,57 +312,10 @@ class Target(TargetFiles):
         except (ContractorError, OSError) as error:
             raise Failed("PACKAGEFAIL", f"the results cannot be collected: {error}") from error
 
-    def _environment(self, env: Mapping[str, str], user: User, network: Network) -> dict[str, str]:
-        who = {"HOME": "/root", "USER": "root", "LOGNAME": "root"}
-        if user == "buildd":
-            who = {"HOME": HOME, "USER": "buildd", "LOGNAME": "buildd"}
-        return {**_ENV, **who, **self._proxy_env(network), **env}
-
-    def _proxy_env(self, network: Network) -> dict[str, str]:
-        if not network:
-            return {}
-        from contractor.plan.environment import PROXY
-
-        return PROXY if network == "archives" else {**PROXY, **self.network_env}
-
-    def _door(self, network: Network) -> Door:
-        from contractor.build.network import Access, Door
-
-        upstream = self.job.settings.get("apt", "") if network == "archives" else ""
-        return Door(Access(self.allow, upstream), self._fetched)
-
-    def _fetched(self, fetch: Fetch) -> None:
-        """From the proxy's thread."""
-        if fetch.verdict == "refused":
-            self.say_soon(f"{fetch.method} {fetch.url}: refused: {fetch.reason}")
-
-    def say_soon(self, line: str) -> None:
-        """A line for the log, from any thread."""
-        self._said.append(line)
-
-    def _say(self) -> None:
-        while self._said:
-            self.log.line(self._said.popleft())
-
     def extra(self, **values: Any) -> None:
         """More of the extra status, which the daemon shows from now on."""
         self.extras.update(values)
         self._on_extra(self.extras)
-
-    # --- for types that have more than commands in the tree ---
-
-    def run_spec(self, spec: SandboxSpec, network: Network = False) -> Exit:
-        """Run a sandbox of one's own: other mounts, another tree. network: as for `run`."""
-        return self._run(spec, network)
-
-    def network_environment(self, network: Network) -> dict[str, str]:
-        """What a networked command finds in its environment; nothing for another."""
-        return self._proxy_env(network)
-
-    def revoke_proxy_token(self) -> None:
-        """End the builder proxy's token before the build ends, if there is one."""
-        if self.proxy is not None:
-            self.proxy.revoke()
 
     def layer_path(self) -> str:
         """The folder of the image's layer, which nobody writes to."""

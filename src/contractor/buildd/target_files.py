@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+from contractor.buildd.cache import announce
 from contractor.buildd.model import Job
 from contractor.core.errors import Rejected
 from contractor.sandbox.spec import ROOT_ID
@@ -141,6 +142,7 @@ class _New:
         while data := os.pread(self.fd, _PIECE, offset):
             sha.update(data)
             offset += len(data)
+        announce(self._folder, sha.hexdigest())
         os.rename(self.path, f"{self._folder}/{sha.hexdigest()}")
         return sha.hexdigest()
 

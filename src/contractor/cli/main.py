@@ -32,6 +32,7 @@ COMMANDS = {
     "provenance": "what signed provenance says, and whether it holds",
     "audit": "the store's audit journal: show, verify, export",
     "keys": "the keys that sign, and those that are trusted",
+    "buildd": "a builder for Launchpad's protocol, and a client for any",
     "bases": "the system trees that a specification can start from",
     "actions": "the table of actions: place, network, fields",
     "schema": "the JSON Schema of contractor.yaml, for editors",

@@ -50,7 +50,7 @@ class RecordingProxy:
     def __init__(  # noqa: PLR0913 - what a machine has, and what a step may
         self,
         listener: socket.socket,
-        allow: tuple[str, ...],
+        allow: tuple[str, ...] | AllowList,
         on_fetch: Callable[[Fetch], None],
         *,
         upstream: str = "",
@@ -62,7 +62,8 @@ class RecordingProxy:
         self._on_fetch = on_fetch
         self._limits = limits
         self._shelf = shelf
-        self._dialer = Dialer(AllowList(allow), limits, parse_upstream(upstream), resolver)
+        hosts = allow if isinstance(allow, AllowList) else AllowList(allow)
+        self._dialer = Dialer(hosts, limits, parse_upstream(upstream), resolver)
         self._thread = threading.Thread(target=self._run, name="contractor proxy", daemon=True)
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from contractor.core.errors import Broken, Unavailable
 from contractor.core.values import Value
+from contractor.sandbox import syscalls
 
 HOST_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 _OUTPUT_MAX = 64 << 20  # bytes of a host tool's output
@@ -59,7 +60,13 @@ def spawn(argv: Sequence[str], *, output: int, keep: Sequence[int], real_ids: bo
 
 
 def start(
-    argv: Sequence[str], *, output: int, keep: Sequence[int], prepare: Callable[[], None], interactive: bool = False
+    argv: Sequence[str],
+    *,
+    output: int,
+    keep: Sequence[int],
+    prepare: Callable[[], None],
+    interactive: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> int:
     """The same, after `prepare` in a forked child; when that raises, the child writes the error to its output and ends
     with 125. interactive: output is a terminal, which is its input too.
@@ -77,12 +84,32 @@ def start(
             if signal.getsignal(number) is signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execve(argv[0], list(argv), {})
+        os.execve(argv[0], list(argv), environment or {})
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.write(2, f"contractor: cannot start {argv[0]}: {error}\n".encode())
     finally:
         os._exit(125)
+
+
+def launch(argv: Sequence[str], *, files: tuple[int, int], keep: Sequence[int], environment: Mapping[str, str]) -> int:
+    """Execute a program that dies with this process, in a session of its own, and return its pid. It is not spared when
+    memory is short, even if this process is. To be called by the main thread: it is whose end the kernel looks at.
+
+    files: its standard input, and its output and error. keep: descriptors that it inherits under the same numbers.
+    """
+    parent = os.getpid()
+
+    def prepare() -> None:
+        os.dup2(files[0], 0)
+        os.setsid()
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("0")
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            raise ProcessLookupError("its parent has gone")
+
+    return start(argv, output=files[1], keep=keep, prepare=prepare, environment=environment)
 
 
 def _close_all_but(keep: Sequence[int]) -> None:

@@ -138,7 +138,11 @@ def _check_end(stream: Stream) -> None:
 
 
 def _check_sum(header: bytes, offset: int) -> None:
-    if tarformat.checksum(header[:148] + b"        " + header[156:]) != _number(header[148:156], "checksum", offset):
+    try:
+        claimed = _number(header[148:156], "checksum", offset)
+    except Rejected:  # an HTML page, say
+        claimed = -1
+    if tarformat.checksum(header[:148] + b"        " + header[156:]) != claimed:
         raise refused("a header's checksum is wrong, or this is no tar archive", offset)
 
 

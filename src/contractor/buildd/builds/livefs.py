@@ -21,7 +21,7 @@ from contractor.buildd.builds.checkout import package_fail
 from contractor.buildd.inside_livefs import OUT
 from contractor.buildd.preparation import hosts_of, key_of
 from contractor.buildd.target import LIMITS, Failed, Target
-from contractor.core.errors import Unavailable
+from contractor.core.errors import Broken, Unavailable
 from contractor.sandbox import process
 from contractor.sandbox.hosttree import mounts
 from contractor.sandbox.spec import ROOT_ID, Mount, SandboxSpec
@@ -188,6 +188,8 @@ def _run(target: Target, argv: list[str], env: dict[str, str], more: Sequence[Mo
         trusted=True,
     )
     exit_ = target.run_spec(spec, "archives" if network else False)
+    if not exit_.started:
+        raise Broken(f"the sandbox could not be set up (bwrap ended with {exit_.code})")
     if exit_.code or exit_.limit:
         raise package_fail(f"{os.path.basename(argv[0])} failed with exit code {exit_.code}")
 

@@ -10,6 +10,7 @@ from contractor.buildd.builds.dockerfile_model import PATH, Run
 from contractor.buildd.builds.oci_image import Line
 from contractor.buildd.inside_oci import FROM, ROOT
 from contractor.buildd.target import LIMITS, Target
+from contractor.core.errors import Broken
 from contractor.sandbox.spec import Mount, SandboxSpec
 from contractor.sandbox.stage import DEV
 
@@ -51,6 +52,10 @@ def run_step(target: Target, step: Run) -> None:
         network=step.network,
     )
     exit_ = target.run_spec(spec, step.network)
+    if not exit_.started and not target.call("oci-has", at=ROOT, name=step.argv[0], path=spec.env["PATH"]):
+        raise package_fail(f"RUN: the stage has no program {step.argv[0][:200]}")
+    if not exit_.started:
+        raise Broken(f"the sandbox could not be set up (bwrap ended with {exit_.code})")
     if exit_.code or exit_.limit:
         what = "a program was not found" if exit_.code in (126, 127) else "the command failed"
         raise package_fail(f"RUN: {what} (exit code {exit_.code})")

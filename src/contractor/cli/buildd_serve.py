@@ -1,0 +1,40 @@
+"""contractor buildd serve: be a builder."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import ipaddress
+import sys
+
+from contractor.build.facts import host_arch
+from contractor.buildd.configuration import Configuration, load
+from contractor.cli import config
+from contractor.cli.output import put, talk
+from contractor.network.allow import join_authority
+from contractor.store.layout import Store
+
+
+def run(args: argparse.Namespace) -> int:
+    from contractor.buildd.daemon import serve
+
+    gc.enable()  # commands that live for seconds do without
+    found = configuration_of(args, config.load())
+
+    def ready(addresses: list[tuple[str, int]]) -> None:
+        places = ", ".join(f"http://{join_authority(host, port)}/rpc" for host, port in addresses)
+        put([f"builder for {found.architecture}: {places}", f"file cache: {found.cache}"])
+        sys.stdout.flush()
+        if not all(ipaddress.ip_address(host).is_loopback for host, _port in addresses):
+            talk("warning: whoever reaches this port may build here and read every result: there is no password")
+
+    return serve(found, ready)
+
+
+def configuration_of(args: argparse.Namespace, settings: config.Settings) -> Configuration:
+    """Of the ini file and the options, which win. Raises Rejected."""
+    store = Store(args.store or settings.store).root
+    path = args.config or settings.builder
+    cache = args.filecache or ("" if path else f"{store}/filecache")
+    options = {"host": args.bindhost, "port": args.bindport, "cache": cache or None, "architecture": args.architecture}
+    return load(path, options, architecture=host_arch(), store=store)

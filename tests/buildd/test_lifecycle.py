@@ -1,0 +1,237 @@
+"""The daemon's own life: signals in each state, kill -9 at any point, two at once, expiry, an abort that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builder_kit import Daemon
+
+from contractor.buildd.cache import Cache
+
+Start = Callable[..., Daemon]
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def bring_to(daemon: Daemon, state: str) -> list[int]:
+    """The daemon in a state; the pids of its workers."""
+    if state != "IDLE":
+        daemon.build({"BUILDING": "say-wait", "ABORTING": "say-deaf", "WAITING": "say-result-ok"}[state])
+        if state == "WAITING":
+            daemon.wait()
+        else:
+            daemon.until(lambda status: bool(status["logtail"].data))
+    workers = daemon.children()
+    if state == "ABORTING":
+        daemon.rpc.abort()
+    return workers
+
+
+STATES = ["IDLE", "BUILDING", "ABORTING", "WAITING"]
+AFTER = {"IDLE": None, "BUILDING": "BUILDERFAIL", "ABORTING": "ABORTED", "WAITING": "OK"}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_kill_9_in_each_state(start: Start, state: str) -> None:
+    daemon = start()
+    workers = bring_to(daemon, state)
+    assert len(workers) == (state in ("BUILDING", "ABORTING"))
+    before = daemon.rpc.status()
+    daemon.kill()
+    again = start()
+    assert not any(alive(pid) for pid in workers)
+    status = again.rpc.status()
+    assert status.get("build_status") == (f"BuildStatus.{AFTER[state]}" if AFTER[state] else None)
+    assert status.get("build_id") == before.get("build_id")
+    if state in ("IDLE", "WAITING"):
+        assert status == before
+    if state == "WAITING":
+        assert again.get("/filecache/" + status["filemap"]["hello.deb"])[0] == 200
+    if state != "IDLE":
+        log = again.get("/filecache/buildlog")[2]
+        assert log.startswith(b"hello") and (b"started again" in log) is (state != "WAITING")
+        assert again.rpc.clean() == "BuilderStatus.IDLE"
+    assert again.build("ok")[0] == "BuilderStatus.BUILDING"
+    assert again.wait()["build_status"] == "BuildStatus.OK"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_sighup_and_sigterm_in_each_state(start: Start, tmp_path: Path, state: str) -> None:
+    daemon = start(abort_timeout=30)
+    workers = bring_to(daemon, state)
+    if state == "ABORTING":  # a deaf worker would take the whole time it is given
+        os.kill(workers[0], signal.SIGSTOP)
+    before = daemon.rpc.status()
+    daemon.log.rename(tmp_path / "daemon.log.1")
+    os.kill(daemon.process.pid, signal.SIGHUP)
+    assert daemon.rpc.status() == before
+    assert daemon.rpc.ensurepresent("x", "nonsense", "", "")[0] is False
+    assert "ensurepresent x" in daemon.log.read_text()
+    if state == "ABORTING":
+        os.kill(workers[0], signal.SIGKILL)
+        daemon.wait()
+    assert daemon.end(signal.SIGTERM) == 0
+    assert not any(alive(pid) for pid in workers)
+    status = start().rpc.status()
+    assert status.get("build_status") == {
+        "IDLE": None, "BUILDING": "BuildStatus.ABORTED", "ABORTING": "BuildStatus.ABORTED", "WAITING": "BuildStatus.OK",
+    }[state]  # fmt: skip
+
+
+def test_two_builds_at_once(daemon: Daemon) -> None:
+    """Many clients ask for a build in the same moment: one is taken, and it is the one that runs."""
+    clients = [xmlrpc.client.ServerProxy(f"{daemon.url}/rpc") for _ in range(8)]
+    image = daemon.put(b"an image")
+    given = {"series": "noble", "suite": "noble", "ogrecomponent": "main"}
+
+    def ask(number: int) -> str:
+        try:
+            answer: Any = clients[number].build(
+                "wait-" * number + "wait", "binarypackage", image, {"x.dsc": image}, given
+            )
+        except xmlrpc.client.Fault as fault:
+            assert (fault.faultCode, fault.faultString) == (8002, "error")
+            return ""
+        finally:
+            clients[number]("close")()
+        return str(answer[1])
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = [build for build in pool.map(ask, range(8)) if build]
+    assert len(taken) == 1
+    status = daemon.rpc.status()
+    assert status["build_id"] == taken[0]
+    assert len(daemon.children()) == 1
+
+
+def test_an_abort_that_fails(start: Start) -> None:
+    daemon = start(abort_timeout=0.3)
+    bring_to(daemon, "ABORTING")
+    assert daemon.rpc.status()["builder_status"] == "BuilderStatus.ABORTING"
+    status = daemon.wait()
+    assert status["build_status"] == "BuildStatus.BUILDERFAIL" and "filemap" not in status
+    assert b"\nABORTING: Failed to kill all processes.\n" in daemon.get("/filecache/buildlog")[2]
+    assert daemon.children() == []
+
+
+def test_an_abort_of_a_build_that_has_just_ended(daemon: Daemon) -> None:
+    for _ in range(10):
+        daemon.build("ok")
+        with contextlib.suppress(xmlrpc.client.Fault):
+            daemon.rpc.abort()
+        assert daemon.wait()["build_status"] in ("BuildStatus.OK", "BuildStatus.ABORTED")
+        daemon.rpc.clean()
+
+
+def test_one_cache_has_one_daemon(start: Start, tmp_path: Path) -> None:
+    start()
+    with pytest.raises(AssertionError, match="another builder uses"):
+        start()
+
+
+def test_a_port_that_is_taken(start: Start, tmp_path: Path) -> None:
+    port = start().port
+    with pytest.raises(AssertionError, match=f"port {port}"):
+        start(port=port, cache=str(tmp_path / "other"))
+
+
+def test_a_damaged_state_is_told(start: Start) -> None:
+    daemon = start()
+    daemon.kill()
+    (daemon.cache / ".state.json").write_bytes(b"{")
+    with pytest.raises(AssertionError, match=r"state\.json cannot be read"):
+        start()
+
+
+def test_the_worker_is_not_spared_by_the_oom_killer_and_knows_nothing(start: Start) -> None:
+    daemon = start()
+    (worker,) = bring_to(daemon, "BUILDING")
+    assert Path(f"/proc/{worker}/oom_score_adj").read_text() == "0\n"
+    environment = Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
+    assert sorted(name.partition(b"=")[0] for name in environment if name) == [b"LC_ALL", b"PATH", b"PYTHONPATH"]
+    assert os.getsid(worker) == worker
+    targets = sorted(os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd"))
+    assert [target for target in targets if target.startswith("socket")] == []
+
+
+def test_expiry(tmp_path: Path) -> None:
+    cache = Cache(str(tmp_path))
+    now = time.time()
+    ages = {"old": 3, "new": 1, "used": 3, "buildlog": 9, ".hidden": 9, "result": 3, "touched": 3}
+    for name, days in ages.items():
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (now, now - days * 86400))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    asked = []
+
+    def kept() -> set[str]:
+        cache.use(["touched"])
+        asked.append(1)
+        return {"used", "result"}
+
+    assert cache.expire(kept) == ["old"]
+    assert asked
+    assert sorted(os.listdir(tmp_path)) == sorted([*(ages.keys() - {"old"}), "folder", "link"])
+    assert cache.expire(set) == ["result", "used"] or set(os.listdir(tmp_path)).isdisjoint({"result", "used"})
+
+
+def test_expiry_spares_what_a_build_uses(start: Start) -> None:
+    daemon = start()
+    daemon.build("result-ok")
+    status = daemon.wait()
+    daemon.put(b"old and unused")
+    long_ago = time.time() - 9 * 86400
+    for path in daemon.cache.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    daemon.kill()
+    again = start()  # it looks through its cache when it starts
+    names = {path.name for path in again.cache.iterdir()}
+    end = time.monotonic() + 10
+    while again.put.__self__.cache.joinpath(sha1(b"old and unused")).exists():
+        assert time.monotonic() < end
+    names = {path.name for path in again.cache.iterdir()}
+    assert {"buildlog", status["filemap"]["hello.deb"], sha1(b"an image"), sha1(b"a source")} <= names
+
+
+def sha1(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha1(data).hexdigest()
+
+
+def test_a_worker_that_cannot_be_started_leaves_the_builder_idle(daemon: Daemon) -> None:
+    (daemon.cache / "buildlog").mkdir()
+    try:
+        with pytest.raises(xmlrpc.client.Fault, match="error"):
+            daemon.build("ok")
+        assert daemon.rpc.status()["builder_status"] == "BuilderStatus.IDLE"
+    finally:
+        (daemon.cache / "buildlog").rmdir()
+    assert daemon.build("ok")[0] == "BuilderStatus.BUILDING"
+
+
+def test_the_command_line_path_has_none_of_it() -> None:
+    """What `contractor build` imports has neither the daemon nor its dependencies."""
+    code = (
+        "import sys, contractor.cli.main, contractor.build.prepare, contractor.cli.commands.build; print(*sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "contractor.cli.commands.build" in found
+    assert not [name for name in found if name.partition(".")[0] in ("aiohttp", "defusedxml", "asyncio", "xmlrpc")]
+    assert not [name for name in found if name.startswith("contractor.buildd")]
