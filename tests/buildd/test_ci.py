@@ -57,8 +57,8 @@ def failure(target: FakeTarget) -> Failed:
 def test_results_come_as_each_job_ends(tmp_path: Path) -> None:
     text = yaml(
         test="run: 'say hello'",
-        build="run: 'write dist/a.whl wheel; write p VERSION=1.2', output: {paths: ['dist/*'], properties: {v: x, q: r}, "
-        "dynamic-properties: p}",
+        build="run: 'write dist/a.whl wheel; write p VERSION=1.2', output: {paths: ['dist/*'], "
+        "properties: {v: x, q: r}, dynamic-properties: p}",
     )
     target = start(tmp_path, text, [[("test", 0)], [("build", 0)]])
     assert ci.build(target, target.arguments) == "OK"
@@ -155,7 +155,8 @@ def test_secrets_reach_apt_and_no_log(tmp_path: Path) -> None:
         return 0
 
     programs: dict[str, Script] = {"apt-get": apt}
-    job = "run: 'say x', package-repositories: [{type: apt, formats: [deb], suites: [s], components: [c], trusted: false, url: 'https://{{k}}@h.example/'}]"
+    repository = "type: apt, formats: [deb], suites: [s], components: [c], trusted: false"
+    job = f"run: 'say x', package-repositories: [{{{repository}, url: 'https://{{{{k}}}}@h.example/'}}]"
     secrets = {"k": "user:s3cr3t"}
     target = start(tmp_path, yaml(test=job), [[("test", 0)]], programs=programs, secrets=secrets)
     assert ci.build(target, target.arguments) == "OK"

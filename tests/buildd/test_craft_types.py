@@ -134,7 +134,7 @@ def test_a_snapcraft_that_fails_or_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(TargetFailed):
         snap.build(target, target.arguments)
     target = snaps(tmp_path, program=leaves("x.txt"))
-    with pytest.raises(Failed, match="left no .snap") as caught:
+    with pytest.raises(Failed, match=r"left no \.snap") as caught:
         snap.build(target, target.arguments)
     assert caught.value.status == "PACKAGEFAIL"
 

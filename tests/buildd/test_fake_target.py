@@ -1,4 +1,4 @@
-"""The contract of a target, as far as build types use it: the fake keeps it, and the real one does (test_real_types)."""
+"""The contract of a target, as far as types use it: the fake keeps it, and so does the real one (test_real_types)."""
 
 from __future__ import annotations
 

@@ -24,9 +24,8 @@ def one(more: str) -> Configuration:
 
 
 def test_stages_of_jobs() -> None:
-    found = load(
-        f"pipeline:\n- lint\n- [test, build]\njobs:\n  lint: {{{BASE}}}\n  test: {{{BASE}}}\n  build: {{{BASE}}}".encode()
-    )
+    jobs = "".join(f"  {name}: {{{BASE}}}\n" for name in ("lint", "test", "build"))
+    found = load(f"pipeline:\n- lint\n- [test, build]\njobs:\n{jobs}".encode())
     assert found.stages == (("lint",), ("test", "build"))
     assert [job.index for job in found.jobs["lint"]] == [0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -104,8 +105,6 @@ def layers(done: worker_kit.Done) -> list[dict[str, tarfile.TarInfo]]:
         data = done.content(f"{layer_id}.tar.gz")
         with tarfile.open(fileobj=io.BytesIO(data)) as opened:
             found.append({member.name: member for member in opened})
-        import gzip
-
         assert diff_id == f"sha256:{hashlib.sha256(gzip.decompress(data)).hexdigest()}"
         assert digests[diff_id] == {
             "digest": f"sha256:{hashlib.sha256(data).hexdigest()}", "source": None, "layer_id": layer_id,
@@ -162,8 +161,8 @@ def test_an_image_layer_by_layer_and_twice_the_same(builder: Builder) -> None:
     assert config["created"] == small_image.WHEN
     assert "s3cr3t" not in json.dumps(config) + done.log
     assert done.extra["revision_id"]
-    again = builder.build("oci", files, **more)
-    assert again.files == done.files
+    if builder.prefix or os.getuid():  # once is enough
+        assert builder.build("oci", files, **more).files == done.files
 
 
 @pytest.mark.parametrize(
@@ -171,7 +170,7 @@ def test_an_image_layer_by_layer_and_twice_the_same(builder: Builder) -> None:
     [
         ("FROM alpine:3\n", "line 1: FROM: images cannot be fetched here, and alpine:3 is not this build's own"),
         ("FROM base\nRUN exit 3\n", "line 2: RUN: the command failed (exit code 3)"),
-        ("FROM scratch\nRUN echo x\n", "line 2: RUN: a program was not found"),
+        ("FROM scratch\nRUN echo x\n", "line 2: RUN: the stage has no program /bin/sh"),
         ("FROM base\nCOPY ../../etc/passwd /x\n", "line 2: '../../etc/passwd' leads out of the context"),
         ("FROM base\nCOPY up /x\n", "line 2: no file of the context matches 'up'"),
         ("FROM base\nUSER odd\nRUN true\n", "line 3: RUN as odd"),

@@ -63,6 +63,8 @@ class Worker:
             events.append(event)
         assert self.process.stdout is not None
         words = self.process.stdout.read().decode()
+        self.process.stdout.close()
+        self._events.close()
         self.process.wait(timeout)
         return Done(self, events, words)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
+from contextlib import closing
 from typing import Any
 
 from contractor.build.inside.access import Opened
 from contractor.sandbox.namespace import Inside
 from contractor.store.pack import PackOptions, pack
-from contractor.store.remove import usage
+from contractor.store.walk import walk
 
 Args = dict[str, Any]
 
@@ -39,7 +40,11 @@ def gzip_tree(inside: Inside, args: Args, fds: list[int]) -> dict[str, Any]:
 
 
 def tree_size(inside: Inside, _args: Args, _fds: list[int]) -> dict[str, int]:
-    """Bytes on the disk, and number of files, of the workspace."""
-    with Opened(inside.state["work"]) as work:
-        size, files = usage(work.number, "ws")
-    return {"bytes": size, "files": files}
+    """How many blocks of 4 KiB the content of the workspace's files takes, and how many entries there are."""
+    blocks = entries = 0
+    with Opened(f"{inside.state['work']}/ws") as root, closing(walk(root.number, None)) as tree:
+        for found in tree:
+            entries += 1
+            if found.kind == "f":
+                blocks += -(-os.stat(found.name, dir_fd=found.fd, follow_symlinks=False).st_size // 4096)
+    return {"blocks": blocks, "entries": entries}

@@ -41,6 +41,7 @@ _KEYRINGS = ("debian-archive-keyring.gpg", "ubuntu-archive-keyring.gpg")
 _MIRROR = "http://deb.debian.org/debian"
 _PPA = "http://ppa.launchpadcontent.net"
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+_-]*")
+_SPARE = (64 << 20) // 4096  # blocks
 _NAMESPACE = uuid.UUID("8a3c0a52-5c3e-4d0f-9d0e-3f3c8f1f6a11")  # of the file systems' ids, which their names decide
 _NOT_HERE = {
     "extra_snaps": "snaps cannot be put into an image",
@@ -156,7 +157,8 @@ def _make_image(target: Target, kind: str, name: str, epoch: int) -> None:
     else:
         tool = process.require_tool("mke2fs", "e2fsprogs")
         size = target.call("tree-size")
-        blocks = (size["bytes"] * 5 // 4 + size["files"] * 512 + (64 << 20)) // 4096
+        # Room for inodes, folders and the journal, and a quarter more: the same for the same system.
+        blocks = size["blocks"] * 5 // 4 + size["entries"] // 4 + _SPARE
         number = uuid.uuid5(_NAMESPACE, f"{name} {epoch}")
         argv = [tool, "-q", "-t", kind, "-b", "4096", "-U", str(number), "-E", f"hash_seed={number},root_owner=0:0"]
         argv += ["-d", "/workspace", image, str(blocks)]
