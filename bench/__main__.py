@@ -8,11 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from bench import figures, figures_debug, figures_network, figures_release
+from bench import figures, figures_buildd, figures_debug, figures_network, figures_release
 from bench.figures import Figure
 from bench.machine import Machine
 
-ALL = {**figures.ALL, **figures_debug.ALL, **figures_release.ALL, **figures_network.ALL}
+ALL = {**figures.ALL, **figures_debug.ALL, **figures_release.ALL, **figures_network.ALL, **figures_buildd.ALL}
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 

@@ -6,6 +6,7 @@ The id is a list of words with dashes between them:
   say            a line, and bytes that are no text, to the log
   secret         a line with a credential, to the log
   loud           64 MB to the log (loud1000: that many megabytes)
+  steady         100 kB a second to the log, until it is told to end; then ABORTED
   result         a file hello.deb in the cache
   input          a result that is an input as well
   extra          an extra status
@@ -74,6 +75,12 @@ class Script:
     def loud(self, size: int = 64) -> None:
         for _ in range(size):
             os.write(self.log, (b"x" * 99 + b"\n") * 10486)
+
+    def steady(self) -> None:
+        while not self.stop:
+            os.write(self.log, (b"x" * 99 + b"\n") * 10)
+            time.sleep(0.01)
+        self.wait()
 
     def result(self) -> None:
         self.keep("hello.deb", BODY)

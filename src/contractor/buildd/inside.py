@@ -23,6 +23,8 @@ from contractor.store.unpack import UnpackOptions, unpack
 Args = dict[str, Any]
 
 TOPS = (b"chroot-autobuild", b"rootfs")  # a chroot's tar, and an LXD image's
+# What a tar of a system itself begins with, such as an artifact of `contractor build`.
+SYSTEM = frozenset(b"bin boot dev etc home lib lib64 opt proc root run sbin srv sys tmp usr var".split())
 MOST_BYTES = 64 << 30  # of an unpacked image
 _MOST_FILES = 5_000_000
 _SQUASHFS = b"hsqs"
@@ -42,6 +44,7 @@ def unpack_image(inside: Inside, args: Args, fds: list[int]) -> dict[str, int]:
         tree=True,
         owner=None if inside.owners else (0, 0),
         tops=TOPS,
+        bare=SYSTEM,
     )
     with Opened(made) as root:
         done = unpack(compress.open_archive(fds[0]), root.number, options)

@@ -32,7 +32,8 @@ class UnpackOptions(Value, frozen=True):
     False: no setuid, setgid, sticky or attributes. owner: (uid, gid) given to everything; None: the archive's numbers
     for a tree, else who unpacks. strip_components: leading directories that are taken off every name; a member with no
     more than those is left out. tops: of these names, the first that has something in the archive is what is unpacked,
-    without that name; every other member is left out, and so are devices. Rejected when nothing has one of them.
+    without that name; every other member is left out, and so are devices. bare: an archive that begins with one of
+    these is unpacked as it is, without devices. Rejected when nothing has one of all these names.
     """
 
     max_bytes: int
@@ -43,6 +44,7 @@ class UnpackOptions(Value, frozen=True):
     owner: tuple[int, int] | None = None
     strip_components: int = 0
     tops: tuple[bytes, ...] = ()
+    bare: frozenset[bytes] = frozenset()
 
 
 class UnpackResult(Value, frozen=True):
@@ -78,7 +80,7 @@ class _Unpacker:
         self._mode_bits = 0o7777 if options.tree else 0o777
         self._made: set[Parts] = set()  # regular files of this archive: what a hard link may name
         self._directories: dict[Parts, Member] = {}
-        self._top: bytes | None = None
+        self._top: Parts | None = None
         self._count = 0
         self.files = 0
         self.dropped: set[bytes] = set()
@@ -107,8 +109,12 @@ class _Unpacker:
         if not self._options.tops:
             return parts[self._options.strip_components :]
         if self._top is None and parts and parts[0] in self._options.tops:
-            self._top = parts[0]
-        return parts[1:] if parts[:1] == (self._top,) else ()
+            self._top = parts[:1]
+        elif self._top is None and parts and parts[0] in self._options.bare:
+            self._top = ()
+        if self._top is None or parts[: len(self._top)] != self._top:
+            return ()
+        return parts[len(self._top) :]
 
     def finish(self) -> None:
         """Directories last and deepest first: what is below needs them writable, and would change their times."""
