@@ -52,7 +52,7 @@ def build(target: Target, arguments: Snap) -> str:
 
 def environment(arguments: Snap) -> dict[str, str]:
     """What snapcraft finds in its environment, in both of its runs."""
-    env = {"SNAPCRAFT_BUILD_ENVIRONMENT": "host", **tool_environment(arguments)}
+    env = {"SNAPCRAFT_BUILD_ENVIRONMENT": "host"}
     if not arguments.private:
         env["SNAPCRAFT_BUILD_INFO"] = "1"
     info: dict[str, object] = {}
