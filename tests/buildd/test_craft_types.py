@@ -68,7 +68,6 @@ def test_the_environment_of_snapcraft(tmp_path: Path) -> None:
             "build_url": "https://launchpad.example.org/b",
             "target_architectures": ["arm64", "amd64"],
             "craft_platform": "p",
-            "proxy_url": "http://u:p@proxy:1",
         },
     )
     env = snap.environment(target.arguments)
@@ -78,7 +77,6 @@ def test_the_environment_of_snapcraft(tmp_path: Path) -> None:
         "SNAPCRAFT_BUILD_INFO": "1",
         "SNAPCRAFT_BUILD_FOR": "arm64",
         "CRAFT_PLATFORM": "p",
-        "SNAPPY_STORE_NO_CDN": "1",
     }
     assert info == json.dumps(
         {

@@ -9,6 +9,7 @@ from typing import Any
 
 from contractor.build.inside.access import Opened
 from contractor.buildd.inside_archive import gzip_tree, tree_size
+from contractor.buildd.sanitize import clean
 from contractor.core.errors import Broken
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside, Operation
@@ -22,14 +23,28 @@ _FOLDER = "livefs-out"
 
 
 def settle(inside: Inside, args: Args, _fds: list[int]) -> None:
-    """No time in the workspace is later than `epoch`; and no file stands where a device should: no user namespace can
-    make one, and a kernel that boots the image brings its own."""
+    """Make the system in the workspace one to give away: no time later than `epoch`, no credentials of the archives,
+    and no file where a device should be: no user namespace can make one, and who boots it has them."""
     with Opened(f"{inside.state['work']}/ws") as root:
-        with contextlib.suppress(FileNotFoundError), Opened(f"{inside.state['work']}/ws/dev") as dev:
-            for name in os.listdir(dev.number):
-                if stat.S_ISREG(os.lstat(name, dir_fd=dev.number).st_mode):
-                    os.unlink(name, dir_fd=dev.number)
+        for folder in ("dev", "etc/apt", "etc/apt/sources.list.d"):
+            with contextlib.suppress(FileNotFoundError), Opened(f"{inside.state['work']}/ws/{folder}") as opened:
+                for name in os.listdir(opened.number):
+                    if not stat.S_ISREG(os.lstat(name, dir_fd=opened.number).st_mode):
+                        continue
+                    if folder == "dev":
+                        os.unlink(name, dir_fd=opened.number)
+                    elif name.endswith((".list", ".sources")):
+                        _clean_sources(name, opened.number)
         normalise(root.number, args["epoch"])
+
+
+def _clean_sources(name: str, folder: int) -> None:
+    with open(os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "r+b") as file:
+        found = file.read()
+        if (cleaned := clean(found)) != found:
+            file.seek(0)
+            file.write(cleaned)
+            file.truncate()
 
 
 def make_out(_inside: Inside, _args: Args, _fds: list[int]) -> None:

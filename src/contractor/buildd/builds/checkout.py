@@ -92,14 +92,3 @@ def collect(target: Target, folder: str, endings: Sequence[str]) -> list[str]:
         if name.endswith(tuple(endings)) and target.result(f"{folder}/{name}", name):
             found.append(name)
     return found
-
-
-def tool_environment(arguments: Proxied) -> dict[str, str]:
-    """What tools need that do not read http_proxy."""
-    env: dict[str, str] = {}
-    if arguments.proxy_url:
-        env["SNAPPY_STORE_NO_CDN"] = "1"  # the content network is not reached through the proxy
-    if arguments.use_fetch_service:
-        bundle = "/etc/ssl/certs/ca-certificates.crt"
-        env |= {"CARGO_HTTP_CAINFO": bundle, "REQUESTS_CA_BUNDLE": bundle, "GOPROXY": "direct"}
-    return env

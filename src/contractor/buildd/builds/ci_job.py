@@ -12,7 +12,7 @@ from typing import Any
 from contractor.build.globs import pattern
 from contractor.buildd.arguments import Ci
 from contractor.buildd.builds import dotenv
-from contractor.buildd.builds.checkout import blame_source, find, join, package_fail, program, tool_environment
+from contractor.buildd.builds.checkout import blame_source, find, join, package_fail, program
 from contractor.buildd.builds.launchpad_yaml import CiJob, Repository
 from contractor.buildd.preparation import apt, install
 from contractor.buildd.target import Failed, Target
@@ -42,7 +42,7 @@ def run(target: Target, arguments: Ci, job: CiJob, before: Mapping[str, Mapping[
     _prepare(target, arguments, job)
     if job.input is not None:
         _bring_input(target, job, before)
-    env = {**tool_environment(arguments), **arguments.environment_variables, **job.environment}
+    env = {**arguments.environment_variables, **job.environment}
     for script in (job.run_before, job.run or PLUGINS.get(job.plugin, ("", ""))[0], job.run_after):
         if script:
             argv = ["bash", "--noprofile", "--norc", "-ec", script]

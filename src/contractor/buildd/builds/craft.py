@@ -14,7 +14,6 @@ from contractor.buildd.builds.checkout import (
     package_fail,
     program,
     say_channels,
-    tool_environment,
 )
 from contractor.buildd.target import Target
 from contractor.core.values import Value
@@ -69,7 +68,7 @@ def build(target: Target, arguments: Packed) -> str:
 
 
 def _environment(arguments: Packed) -> dict[str, str]:
-    env = tool_environment(arguments)
+    env: dict[str, str] = {}
     if arguments.craft_platform:
         env["CRAFT_PLATFORM"] = arguments.craft_platform
     if isinstance(arguments, Craft):

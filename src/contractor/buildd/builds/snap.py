@@ -15,7 +15,6 @@ from contractor.buildd.builds.checkout import (
     package_fail,
     program,
     say_channels,
-    tool_environment,
 )
 from contractor.buildd.target import Failed, Target
 
@@ -52,7 +51,7 @@ def build(target: Target, arguments: Snap) -> str:
 
 def environment(arguments: Snap) -> dict[str, str]:
     """What snapcraft finds in its environment, in both of its runs."""
-    env = {"SNAPCRAFT_BUILD_ENVIRONMENT": "host", **tool_environment(arguments)}
+    env = {"SNAPCRAFT_BUILD_ENVIRONMENT": "host"}
     if not arguments.private:
         env["SNAPCRAFT_BUILD_INFO"] = "1"
     info: dict[str, object] = {}
