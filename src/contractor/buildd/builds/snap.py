@@ -15,7 +15,6 @@ from contractor.buildd.builds.checkout import (
     package_fail,
     program,
     say_channels,
-    tool_environment,
 )
 from contractor.buildd.target import Failed, Target
 
