@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import email.utils
+import hashlib
 import io
+import subprocess
 import tarfile
 import urllib.request
 from collections.abc import Iterator
@@ -11,7 +15,7 @@ from typing import Any
 
 import pytest
 from debian_image import ARCHIVES, make_image
-from repositories import Server, serving
+from repositories import Server, git_daemon, serving
 from target_kit import Account, folder_for_all
 from worker_kit import Done, Worker
 
@@ -84,8 +88,6 @@ def _source(depends: str, rules: str = "exit 1") -> dict[str, bytes]:
         " -- A <a@example.org>  Mon, 01 Jan 2024 00:00:00 +0000\n",
         "debian/rules": f"#!/bin/sh\n{rules}\n",
     }
-    import hashlib
-
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as archive:
         for name, text in files.items():
@@ -241,3 +243,71 @@ def test_templates(builder: Builder, server: Server) -> None:
     done = builder.build("translation-templates", {"git_repository": bare.url})
     assert (done.status, done.files) == ("OK", {}), done
     assert "There is no template" in done.log
+
+
+_CLONES = """
+from contractor.buildd.builds import vcs
+t.allow = ("127.0.0.1:{port}",)
+for number, (path, shallow) in enumerate({paths!r}):
+    folder = f"/tmp/{{number}}"
+    try:
+        commit = vcs.clone(t, {url!r}, path, folder, shallow=shallow)
+        say([commit, t.list(folder), t.list(folder + "/sub"), t.exists(folder + "/.git/shallow")])
+    except TargetFailed as error:
+        say(error.code)
+"""
+
+
+def test_what_a_git_path_may_be(builder: Builder, tmp_path: Path) -> None:
+    with git_daemon(tmp_path) as server:
+        other, project = server.repository("other"), server.repository("project")
+        other.commit({"s": "s"})
+        first = project.commit({"a": "1"})
+        project.git("tag", "-m", "annotated", "v1")
+        project.git("-c", "protocol.file.allow=always", "submodule", "-q", "add", str(other.folder), "sub")
+        project.git("config", "-f", ".gitmodules", "submodule.sub.url", other.url)
+        last = project.commit({"a": "2"})
+        project.git("update-ref", "refs/merge/7/head", first)
+        project.git("checkout", "-q", "-b", "topic/x", first)
+        project.git("checkout", "-q", "main")
+        paths = [("", False), ("refs/heads/main", False), ("v1", False), ("refs/tags/v1", False), (first, False),
+                 ("refs/merge/7/head", False), ("topic/x", False), ("refs/heads/topic/x", True), ("", True),
+                 ("v1", True), (last, True), ("no-such", False), ("no-such", True)]  # fmt: skip
+        port = int(project.url.split(":")[2].split("/")[0])
+        said = builder.account.target(builder.image, _CLONES.format(port=port, url=project.url, paths=paths))
+    old, new = [first, [".git", "a"], []], [last, [".git", ".gitmodules", "a", "sub"], [".git", "s"]]
+    assert [value[:3] for value in said.values[:11]] == [new, new, old, old, old, old, old, old, new, old, new], said
+    assert [value[3] for value in said.values[:11]] == [shallow for _path, shallow in paths[:11]]
+    assert all(isinstance(code, int) and code for code in said.values[11:13])
+
+
+def _archive(folder: Path, url: str) -> tuple[list[str], bytes, bytes]:
+    """An archive that is signed with a key of its own: the lines of sources.list, the key binary and armored."""
+    home = folder / "gnupg"
+    home.mkdir(mode=0o700)
+    gpg = ["gpg", "--batch", "--yes", "--homedir", str(home), "--pinentry-mode", "loopback"]
+
+    def run(*arguments: str, data: bytes = b"") -> bytes:
+        return subprocess.run([*gpg, *arguments], input=data, capture_output=True, check=True).stdout
+
+    run("--quick-gen-key", "--passphrase", "", "Tests <tests@example.org>", "default", "sign", "never")
+    when = email.utils.formatdate(usegmt=True).replace("GMT", "UTC")
+    empty = f"{hashlib.sha256(b'').hexdigest()} 0 main/binary-amd64/Packages"
+    release = f"Suite: test\nCodename: test\nDate: {when}\nArchitectures: amd64\nComponents: main\nSHA256:\n {empty}\n"
+    (folder / "dists/test/main/binary-amd64").mkdir(parents=True)
+    (folder / "dists/test/main/binary-amd64/Packages").write_bytes(b"")
+    (folder / "dists/test/InRelease").write_bytes(run("--clearsign", data=release.encode()))
+    return [f"deb {url} test main"], run("--export"), run("--armor", "--export")
+
+
+def test_an_archive_with_a_key_of_its_own(builder: Builder, tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        lines, binary, armored = _archive(tmp_path, server.url)
+        for key in (binary, armored):
+            keys = [base64.b64encode(key).decode()]
+            done = builder.build("binarypackage", {**PACKAGE, "archives": lines, "trusted_keys": keys}, _source("make"))
+            assert done.status == "PACKAGEFAIL", done  # the rules say so: it came that far
+            assert "\nFail-Stage: build\n" in done.log
+        done = builder.build("binarypackage", {**PACKAGE, "archives": lines}, _source("make"))
+    assert done.status == "CHROOTFAIL", done
+    assert "NO_PUBKEY" in done.log

@@ -264,12 +264,18 @@ class Target(TargetNetwork):
 
     def _run(self, spec: SandboxSpec, network: Network) -> Exit:
         exit_ = self.run_spec(spec, network)
-        if not exit_.started and not self.has_program(spec.argv[0]):
-            self.log.line(f"{spec.argv[0]}: there is no such program in the target")
+        if not exit_.started and (trouble := self._missing(spec)):
+            self.log.line(trouble)
             return msgspec.structs.replace(exit_, started=True, code=_NOT_FOUND)
         if not exit_.started:
             raise Broken(f"the sandbox could not be set up (bwrap ended with {exit_.code})")
         return exit_
+
+    def _missing(self, spec: SandboxSpec) -> str:
+        """What is not in the target that a command needs to be started."""
+        if self.kind(spec.cwd) != "dir":
+            return f"{spec.cwd}: there is no such directory in the target"
+        return "" if self.has_program(spec.argv[0]) else f"{spec.argv[0]}: there is no such program in the target"
 
     def has_program(self, name: str) -> bool:
         """Whether a command could be started by this name or path."""
