@@ -169,14 +169,14 @@ def _matches(origin: Root, source: bytes, ignore: dockerignore.Ignore) -> list[b
     for part in parts:
         depth += -1 if part == b".." else 1
         if depth < 0:
-            raise Rejected(f"{os.fsdecode(source)!r} leads out of the context")
+            raise Rejected(f"{os.fsdecode(source)!r} leads out of where files are copied from")
     found = [b""]
     for part in parts:
         pattern = dockerignore.name_pattern(part) if dockerignore.is_pattern(part) else None
         found = [path for folder in found for path in _in_folder(origin, folder, part, pattern)]
     found = [path for path in found if not path or not ignore.leaves_out(path) or origin.is_folder(path)]
     if not found:
-        raise Rejected(f"no file of the context matches {os.fsdecode(source)!r}")
+        raise Rejected(f"no file matches {os.fsdecode(source)!r}")
     return found
 
 
