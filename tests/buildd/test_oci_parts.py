@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from contractor.buildd import inside_copy
+from contractor.buildd import inside_copy, inside_root
 from contractor.buildd.builds import dockerignore, oci, oci_image
 from contractor.buildd.builds.dockerfile import parse
 from contractor.buildd.builds.dockerfile_model import Config
@@ -189,7 +189,7 @@ def test_users_are_numbers_or_known(trees: Trees) -> None:
     (trees.root / "etc/group").write_text("staff:x:50:\n")
 
     def ids(owner: str) -> tuple[int, int]:
-        return inside_copy.ids_of(WORLD, {"at": str(trees.root), "owner": owner}, [])  # type: ignore[arg-type]
+        return inside_root.ids_of(WORLD, {"at": str(trees.root), "owner": owner}, [])  # type: ignore[arg-type]
 
     assert [ids(owner) for owner in ("app", "app:staff", "12", "12:13", "app:9")] == [
         (7, 8), (7, 50), (12, 12), (12, 13), (7, 9),
