@@ -56,7 +56,7 @@ STOPSIGNAL SIGINT
     )
     assert stage.base == "scratch"
     assert stage.config.json() == {
-        "Env": [PATH, "GREETING=hello", "NAME=the world"],
+        "Env": [f"PATH={PATH}", "GREETING=hello", "NAME=the world"],
         "User": "nobody:nogroup",
         "ExposedPorts": {"53/udp": {}, "7000/tcp": {}, "7001/tcp": {}, "80/tcp": {}},
         "Entrypoint": ["/srv/hello"],
@@ -69,7 +69,7 @@ STOPSIGNAL SIGINT
     assert steps(stage) == [
         Workdir(5, "/srv"),
         Copy(6, ("hello",), "/srv/"),
-        Run(7, ("/srv/hello", "-v"), {"GREETING": "hello", "NAME": "the world"}, "", "/srv"),
+        Run(7, ("/srv/hello", "-v"), {"PATH": PATH, "GREETING": "hello", "NAME": "the world"}, "", "/srv"),
     ]
 
 
@@ -142,6 +142,11 @@ def test_variables_of_one_instruction_see_what_was_before_it() -> None:
     assert stage.config.env == {"a": "2", "b": "1", "c": "2x", "d": "y", "e": "set", "f": ""}
 
 
+def test_path_can_be_added_to() -> None:
+    (stage,) = stages("FROM scratch\nENV PATH=/opt/bin:$PATH\nENV PATH=$PATH:/x\n")
+    assert stage.config.json()["Env"] == [f"PATH=/opt/bin:{PATH}:/x"]
+
+
 def test_the_old_form_of_env_takes_the_rest_of_the_line() -> None:
     (stage,) = stages("FROM base\nENV a  b  c\n")
     assert stage.config.env == {"a": "b  c"}
@@ -151,10 +156,10 @@ def test_build_arguments() -> None:
     text = "ARG V=1\nARG BASE=debian:$V\nFROM $BASE\nARG V\nARG W=w$V\nENV W=env\nRUN x\n"
     (stage,) = stages(text)
     assert stage.base == "debian:1"
-    assert steps(stage)[0].env == {"V": "1", "W": "env"}  # type: ignore[union-attr]
+    assert steps(stage)[0].env == {"PATH": PATH, "V": "1", "W": "env"}  # type: ignore[union-attr]
     (stage,) = stages(text, V="2", W="given", UNKNOWN="not passed", http_proxy="http://p:1")
     assert stage.base == "debian:2"
-    assert steps(stage)[0].env == {"V": "2", "W": "env", "http_proxy": "http://p:1"}  # type: ignore[union-attr]
+    assert steps(stage)[0].env == {"PATH": PATH, "V": "2", "W": "env", "http_proxy": "http://p:1"}  # type: ignore[union-attr]
     assert stage.config.env == {"W": "env"}, "arguments are not in the image"
 
 

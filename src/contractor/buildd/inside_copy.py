@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from contractor.buildd.builds import dockerignore
+from contractor.buildd.inside_root import FOLDER, READ, Root, ids
 from contractor.core.errors import Rejected
-from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside
 from contractor.sandbox.stage import TREE
 from contractor.store import compress
@@ -23,76 +23,11 @@ from contractor.store.walk import walk
 
 Args = dict[str, Any]
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_IDS_MAX = 1 << 20  # bytes of /etc/passwd that are read
 _MOST_BYTES = 64 << 30  # of an unpacked archive
 _MOST_FILES = 5_000_000
 _HEADER = 512  # bytes of a tar's first header
 _USTAR = 257  # where a tar's header says that it is one
-
-
-class Root:
-    """A directory as the / of all lookups; closed at the end of the block."""
-
-    def __init__(self, path: str, below: str = "") -> None:
-        self.number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        if below:
-            try:
-                inner = self.open(os.fsencode(below), _FOLDER)
-            finally:
-                os.close(self.number)
-            self.number = inner
-
-    def __enter__(self) -> Root:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        os.close(self.number)
-
-    def open(self, path: bytes, flags: int) -> int:
-        return syscalls.open_in_root(self.number, path or b"/", flags)
-
-    def is_folder(self, path: bytes) -> bool:
-        try:
-            os.close(self.open(path, _FOLDER | os.O_PATH))
-        except OSError:
-            return False
-        return True
-
-    def is_file(self, path: bytes) -> bool:
-        try:
-            fd = self.open(path, os.O_PATH)
-        except OSError:
-            return False
-        try:
-            return stat.S_ISREG(os.fstat(fd).st_mode)
-        finally:
-            os.close(fd)
-
-    def made(self, path: bytes, owner: tuple[int, int] | None) -> int:
-        """A folder's descriptor; it and those above it are made where they are missing. Rejected: a file is there."""
-        parts = [part for part in path.split(b"/") if part]
-        above = self.open(b"/", _FOLDER)
-        for end in range(1, len(parts) + 1):
-            here = b"/" + b"/".join(parts[:end])
-            try:
-                fd = self.open(here, _FOLDER)
-            except FileNotFoundError:
-                try:
-                    os.mkdir(parts[end - 1], 0o755, dir_fd=above)
-                    fd = self.open(here, _FOLDER | os.O_NOFOLLOW)
-                    if owner is not None:
-                        os.fchown(fd, *owner)
-                except OSError as error:
-                    raise Rejected(f"{os.fsdecode(here)} cannot be made: {error.strerror}") from error
-            except OSError as error:
-                raise Rejected(f"{os.fsdecode(here)} is no folder of the image") from error
-            finally:
-                os.close(above)
-            above = fd
-        return above
 
 
 def copy(inside: Inside, args: Args, _fds: list[int]) -> int:
@@ -103,8 +38,8 @@ def copy(inside: Inside, args: Args, _fds: list[int]) -> int:
     a folder. owner: USER or USER:GROUP, or empty. ignore: a .dockerignore. unpack: archives are unpacked.
     """
     with Root(args["at"]) as root:
-        ids = _ids(root, args["owner"] or "0:0")
-        copier = _Copier(root, ids if inside.owners else None, args["mode"])
+        owner = ids(root, args["owner"] or "0:0")
+        copier = _Copier(root, owner if inside.owners else None, args["mode"])
         target = os.fsencode(args["target"])
         with Root(args["origin"] or TREE, args["top"]) as origin:
             ignore = dockerignore.read(args["ignore"])
@@ -117,51 +52,6 @@ def copy(inside: Inside, args: Args, _fds: list[int]) -> int:
     return len(found)
 
 
-def workdir(inside: Inside, args: Args, _fds: list[int]) -> None:
-    """A folder of the tree at `at`, where it is missing."""
-    with Root(args["at"]) as root:
-        os.close(root.made(os.fsencode(args["path"]), (0, 0) if inside.owners else None))
-
-
-def ids_of(_inside: Inside, args: Args, _fds: list[int]) -> tuple[int, int]:
-    """The numbers of USER or USER:GROUP in the tree at `at`. Rejected: it does not know them."""
-    with Root(args["at"]) as root:
-        return _ids(root, args["owner"])
-
-
-def _ids(root: Root, owner: str) -> tuple[int, int]:
-    user, _, group = owner.partition(":")
-    uid, gid = _number(root, "passwd", user)
-    if group:
-        gid, _ = _number(root, "group", group)
-    return uid, gid
-
-
-def _number(root: Root, name: str, wanted: str) -> tuple[int, int]:
-    """The number of a user, or a group, and a user's group."""
-    if wanted.isdigit():
-        if int(wanted) > 65535:
-            raise Rejected(f"the number {wanted} is larger than 65535, which is the last one here")
-        return int(wanted), int(wanted)
-    for line in _lines(root, name):
-        fields = line.split(b":")
-        if fields[0] == wanted.encode() and len(fields) >= 4 and fields[2].isdigit():
-            uid, gid = int(fields[2]), int(fields[3]) if name == "passwd" and fields[3].isdigit() else 0
-            if max(uid, gid) > 65535:
-                raise Rejected(f"{wanted} has a number larger than 65535, which is the last one here")
-            return uid, gid
-    raise Rejected(f"the image's /etc/{name} does not know {wanted}")
-
-
-def _lines(root: Root, name: str) -> list[bytes]:
-    try:
-        fd = root.open(f"/etc/{name}".encode(), _READ)
-    except OSError:
-        return []
-    with open(fd, "rb") as file:
-        return file.read(_IDS_MAX).splitlines() if stat.S_ISREG(os.fstat(fd).st_mode) else []
-
-
 def _matches(origin: Root, source: bytes, ignore: dockerignore.Ignore) -> list[bytes]:
     """The paths that a source means; Rejected when there is none."""
     parts = [part for part in source.split(b"/") if part not in (b"", b".")]
@@ -169,14 +59,14 @@ def _matches(origin: Root, source: bytes, ignore: dockerignore.Ignore) -> list[b
     for part in parts:
         depth += -1 if part == b".." else 1
         if depth < 0:
-            raise Rejected(f"{os.fsdecode(source)!r} leads out of the context")
+            raise Rejected(f"{os.fsdecode(source)!r} leads out of where files are copied from")
     found = [b""]
     for part in parts:
         pattern = dockerignore.name_pattern(part) if dockerignore.is_pattern(part) else None
         found = [path for folder in found for path in _in_folder(origin, folder, part, pattern)]
     found = [path for path in found if not path or not ignore.leaves_out(path) or origin.is_folder(path)]
     if not found:
-        raise Rejected(f"no file of the context matches {os.fsdecode(source)!r}")
+        raise Rejected(f"no file matches {os.fsdecode(source)!r}")
     return found
 
 
@@ -189,7 +79,7 @@ def _in_folder(origin: Root, folder: bytes, part: bytes, pattern: Any) -> list[b
             return []
         return [below + part]
     try:
-        fd = origin.open(folder, _FOLDER)
+        fd = origin.open(folder, FOLDER)
     except OSError:
         return []
     try:
@@ -200,9 +90,9 @@ def _in_folder(origin: Root, folder: bytes, part: bytes, pattern: Any) -> list[b
 
 
 class _Copier:
-    def __init__(self, root: Root, ids: tuple[int, int] | None, mode: int | None) -> None:
+    def __init__(self, root: Root, owner: tuple[int, int] | None, mode: int | None) -> None:
         self._root = root
-        self._ids = ids
+        self._ids = owner
         self._mode = mode
 
     def source(
@@ -210,7 +100,7 @@ class _Copier:
     ) -> None:
         """One source: a folder's contents, an archive's, or a file."""
         try:
-            fd = origin.open(path, _READ)
+            fd = origin.open(path, READ)
         except OSError as error:
             raise Rejected(f"{os.fsdecode(path)!r} cannot be read: {error.strerror}") from error
         try:
@@ -255,7 +145,7 @@ class _Copier:
             elif found.kind == "l":
                 self._link(os.readlink(found.name, dir_fd=found.fd), place)
             elif found.kind == "f":
-                source = os.open(found.name, _READ | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=found.fd)
+                source = os.open(found.name, READ | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=found.fd)
                 try:
                     self._file(source, place)
                 finally:

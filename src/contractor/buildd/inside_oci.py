@@ -1,7 +1,7 @@
 """What the supervisor does for images: a stage's tree as layers.
 
 oci-N          what one instruction wrote (overlayfs' upper directory): a layer, with overlayfs' marks of what went
-oci-points     laid below everything: the directories that mounts go on, so that no layer has them
+oci-points     laid below what is built: the directories that mounts go on, so that no layer has them
 STAGE/oci      the stage that is being built        STAGE/oci-from   the one that COPY --from reads
 """
 
@@ -12,7 +12,8 @@ import stat
 from typing import Any
 
 from contractor.buildd.inside_archive import gzip_tree
-from contractor.buildd.inside_copy import Root, copy, ids_of, workdir
+from contractor.buildd.inside_copy import copy
+from contractor.buildd.inside_root import Root, ids_of, workdir
 from contractor.core.errors import Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside, Operation
@@ -35,17 +36,18 @@ def mount(inside: Inside, args: Args, _fds: list[int]) -> str:
         for point in POINTS:
             os.makedirs(f"oci-points/{point}", 0o755)
         os.mkdir("oci-empty")
+        os.mkdir("oci-nothing")
     layers = [os.path.relpath(layer, work) for layer in args["layers"]]
-    lowers = [*reversed(layers), "oci-points"]
+    lowers = [*reversed(layers)]
     upper = ""
     if args["writable"]:
         inside.state["oci"] = inside.state.get("oci", 0) + 1
         upper = f"oci-{inside.state['oci']}"
         os.mkdir(upper, 0o755)
         os.mkdir(f"{upper}.work", 0o700)
-        syscalls.mount_overlay(lowers, upper, f"{upper}.work", at)
+        syscalls.mount_overlay([*lowers, "oci-points"], upper, f"{upper}.work", at)
     else:
-        syscalls.mount_overlay(["oci-empty", *lowers], "", "", at)
+        syscalls.mount_overlay(["oci-empty", *lowers, "oci-nothing"], "", "", at)
     inside.state.setdefault("oci-mounted", set()).add(at)
     if args["writable"]:
         for point in POINTS:

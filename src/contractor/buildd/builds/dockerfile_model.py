@@ -9,7 +9,7 @@ from typing import Any
 
 from contractor.core.values import Value
 
-PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # where an image does not say another
 
 
 class Config(Value, frozen=True):
@@ -29,7 +29,7 @@ class Config(Value, frozen=True):
 
     def json(self) -> dict[str, Any]:
         """The `config` object of the image's configuration."""
-        found: dict[str, Any] = {"Env": [PATH, *self._env()] if "PATH" not in self.env else self._env()}
+        found: dict[str, Any] = {"Env": [f"{name}={value}" for name, value in {"PATH": PATH, **self.env}.items()]}
         values: tuple[tuple[str, Any], ...] = (
             ("User", self.user),
             ("ExposedPorts", {name: {} for name in sorted(self.exposed)}),
@@ -42,9 +42,6 @@ class Config(Value, frozen=True):
             ("Shell", list(self.shell) if self.shell != Config().shell else []),
         )
         return {**found, **{name: value for name, value in values if value}}
-
-    def _env(self) -> list[str]:
-        return [f"{name}={value}" for name, value in self.env.items()]
 
 
 class File(Value, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 
 from contractor.buildd.builds import dockerfile_words as words
 from contractor.buildd.builds.dockerfile_lines import Instruction, Source
-from contractor.buildd.builds.dockerfile_model import Config, Event, Stage, Step
+from contractor.buildd.builds.dockerfile_model import PATH, Config, Event, Stage, Step
 
 _GOARCH = {"armhf": "arm", "i386": "386", "ppc64el": "ppc64le"}  # Debian's names -> Docker's, where they differ
 
@@ -56,8 +56,8 @@ class Reader:
 
     @property
     def values(self) -> dict[str, str]:
-        """ENV wins over ARG."""
-        return {**self.stage.arguments, **self.stage.config.env}
+        """ENV wins over ARG; PATH is always there, to be added to."""
+        return {"PATH": PATH, **self.stage.arguments, **self.stage.config.env}
 
     def expand(self, text: str) -> str:
         return words.expand(text.strip(), self.values, self.escape)

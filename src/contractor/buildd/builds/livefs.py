@@ -37,6 +37,7 @@ FORMATS = {
     "ext4": "ext4",
 }
 _KEYS = "/run/contractor/keys"
+_TIMES = "/run/contractor/times"
 _KEYRINGS = ("debian-archive-keyring.gpg", "ubuntu-archive-keyring.gpg")
 _MIRROR = "http://deb.debian.org/debian"
 _PPA = "http://ppa.launchpadcontent.net"
@@ -162,7 +163,20 @@ def _make_image(target: Target, kind: str, name: str, epoch: int) -> None:
         number = uuid.uuid5(_NAMESPACE, f"{name} {epoch}")
         argv = [tool, "-q", "-t", kind, "-b", "4096", "-U", str(number), "-E", f"hash_seed={number},root_owner=0:0"]
         argv += ["-d", "/workspace", image, str(blocks)]
-    _run(target, argv, _environment(epoch), [Mount("bind", "/out", OUT)], network=False)
+    out = Mount("bind", "/out", OUT)
+    _run(target, argv, _environment(epoch), [out], network=False)
+    if kind != "squashfs":
+        script = Mount("file", _TIMES, data=times(size["entries"], epoch), mode=0o444)
+        tool = process.require_tool("debugfs", "e2fsprogs")
+        argv = ["/bin/sh", "-c", 'exec "$0" -w -f "$1" "$2" >/dev/null', tool, _TIMES, image]
+        _run(target, argv, _environment(epoch), [out, script], network=False)
+
+
+def times(entries: int, epoch: int) -> bytes:
+    """What debugfs is told: mke2fs copies the times of access and change, which no program can set. Inodes are taken
+    in turn, from the first that is not reserved."""
+    lines = (f"sif <{n}> {field} @{epoch}\n" for n in range(11, entries + 13) for field in ("atime", "ctime"))
+    return "".join(lines).encode()
 
 
 def _environment(epoch: int) -> dict[str, str]:

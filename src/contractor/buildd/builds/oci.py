@@ -105,7 +105,7 @@ class _Image:
 
     def _step(self, stage: OciStage, step: Step) -> str:
         """Do a step on top of a stage; the path of what it wrote."""
-        with self._mounted(ROOT, stage.layers, writable=True) as layer, self._named(step):
+        with self._named(step), self._mounted(ROOT, stage.layers, writable=True) as layer:
             if isinstance(step, Run):
                 run_step(self._target, step)
             elif isinstance(step, Workdir):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from contractor.buildd.builds.checkout import package_fail
 from contractor.buildd.builds.dockerfile import SCRIPT
-from contractor.buildd.builds.dockerfile_model import PATH, Run
+from contractor.buildd.builds.dockerfile_model import Run
 from contractor.buildd.builds.oci_image import Line
 from contractor.buildd.inside_oci import FROM, ROOT
 from contractor.buildd.target import LIMITS, Target
@@ -30,7 +30,6 @@ def run_step(target: Target, step: Run) -> None:
     if uid != gid:
         raise package_fail(f"RUN as {step.user}: a user whose group has another number ({uid}:{gid}) cannot run here")
     target.call("oci-workdir", at=ROOT, path=step.workdir)
-    path = PATH.partition("=")[2]
     spec = SandboxSpec(
         argv=step.argv,
         mounts=(
@@ -41,7 +40,6 @@ def run_step(target: Target, step: Run) -> None:
             *([Mount("file", SCRIPT, data=step.script.encode(), mode=0o555)] if step.script else []),
         ),
         env={
-            "PATH": path,
             "HOME": "/root" if uid == 0 else "/",
             **target.network_environment(step.network),
             **step.env,
