@@ -40,7 +40,7 @@ class Daemon:
     def __init__(self, folder: Path, worker: list[str], **options: Any) -> None:
         import json
 
-        self.cache = folder / "filecache"
+        self.cache = Path(options.get("cache") or folder / "filecache")
         self.log = folder / "daemon.log"
         given = {
             "architecture": "amd64", "cache": str(self.cache), "store": str(folder / "store"), "host": "127.0.0.1",

@@ -129,6 +129,14 @@ def test_an_abort_that_fails(start: Start) -> None:
     assert daemon.children() == []
 
 
+def test_a_worker_that_does_not_go_is_killed(start: Start) -> None:
+    daemon = start(limits={"builder._ENDED_WITHIN": 0.2})
+    daemon.build("say-result-linger")
+    status = daemon.wait()
+    assert status["build_status"] == "BuildStatus.OK" and "hello.deb" in status["filemap"]
+    assert daemon.children() == []
+
+
 def test_an_abort_of_a_build_that_has_just_ended(daemon: Daemon) -> None:
     for _ in range(20):
         daemon.build("ok")

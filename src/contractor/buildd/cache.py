@@ -55,8 +55,8 @@ class Cache:
     """The folder; it is made if need be."""
 
     def __init__(self, folder: str) -> None:
-        self.folder = folder
-        os.makedirs(folder, exist_ok=True)
+        self.folder = os.path.abspath(folder)
+        os.makedirs(self.folder, exist_ok=True)
 
     def path(self, name: str) -> str:
         """Rejected where it is no name of a file in the cache."""

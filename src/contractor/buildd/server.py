@@ -120,6 +120,8 @@ class Server:
     async def _rpc(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method != "POST":
             return _refuse(405, "XML-RPC is a POST", {"Allow": "POST"})
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             body = await asyncio.wait_for(_body(request), _BODY_WITHIN)
         except TimeoutError:
