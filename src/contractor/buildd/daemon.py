@@ -36,6 +36,7 @@ async def _serve(
     configuration: Configuration, ready: Callable[[list[tuple[str, int]]], None] | None, command: Sequence[str]
 ) -> int:
     diary = Diary(configuration.log)
+    diary.hear(["aiohttp", "asyncio"])
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

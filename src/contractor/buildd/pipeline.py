@@ -55,7 +55,7 @@ def _steps(target: Target) -> Iterator[Step]:
     arguments = target.arguments
     yield Step("INIT", ("builder-prep",), preparation.begin, BuildStatus.BUILDERFAIL)
     image = ("--image-type", arguments.image_type, target.job.image_name)
-    yield Step("UNPACK", ("in-target", "unpack-chroot", *image), Target.unpack)
+    yield Step("UNPACK", ("in-target", "unpack-chroot", *image), lambda target: target.unpack())
     yield Step("MOUNT", ("in-target", "mount-chroot"), preparation.mount)
     if arguments.archives:
         yield Step("SOURCES", ("in-target", "override-sources-list", *arguments.archives), preparation.sources)
