@@ -9,6 +9,7 @@ APT     := env DEBIAN_FRONTEND=noninteractive apt-get -qq --no-install-recommend
 RUNTIME := bubblewrap uidmap mmdebstrap debian-archive-keyring git ca-certificates python3 python3-venv
 TESTING := $(RUNTIME) zstd tmux squashfs-tools procps passwd util-linux zsh fish
 OUTPUT  := build-output
+PYTEST  := $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4
 
 .PHONY: demo install test check unit sandbox-tests acceptance bench docs lock clean
 
@@ -47,13 +48,13 @@ check: $(VENV)/installed-for-tests
 	$(VENV)/bin/lint-imports
 
 unit: $(VENV)/installed-for-tests
-	$(VENV)/bin/python -m pytest tests/unit tests/store tests/network tests/build tests/buildd
+	$(PYTEST) tests/unit tests/store tests/network tests/build tests/buildd
 
 sandbox-tests: $(VENV)/installed-for-tests
-	$(VENV)/bin/python -m pytest tests/sandbox
+	$(PYTEST) tests/sandbox
 
 acceptance: $(VENV)/installed-for-tests
-	$(VENV)/bin/python -m pytest tests/acceptance
+	$(PYTEST) --dist loadgroup tests/acceptance
 
 bench: $(VENV)/installed-for-tests
 	@$(MAKE) --no-print-directory packages PACKAGES="hyperfine sbuild chromium"

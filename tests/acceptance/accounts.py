@@ -31,7 +31,9 @@ class Account(NamedTuple):
     @property
     def environment(self) -> dict[str, str]:
         home = self.top / "home"
-        return {"HOME": str(home), "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
+        of_tests = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}  # of another checkout
+        path = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+        return {"HOME": str(home), "PATH": path, "LC_ALL": "C.UTF-8", **of_tests}
 
     def popen(self, argv: list[str], **more: object) -> subprocess.Popen[bytes]:
         """Start a program as this account, with nothing of the test's own environment."""

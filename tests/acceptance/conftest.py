@@ -59,31 +59,47 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     elif "user-only" in marks:
         wanted = ["user"]
     metafunc.fixturenames.append("account")
-    metafunc.parametrize("account", wanted, indirect=True)
+    # Scenarios of an account share its store, so they run one after another, beside those of the other account.
+    parameters = [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in wanted]
+    metafunc.parametrize("account", parameters, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is of both accounts runs beside root's scenarios, documents beside the ordinary user's."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("root" if item.get_closest_marker("both") else "user"))
+
+
+class Accounts(dict[str, Account]):
+    """Each account, made when it is first asked for, with a store that has the base: by the command itself."""
+
+    def __init__(self, top: Path) -> None:
+        self._top = top
+
+    def __missing__(self, kind: str) -> Account:
+        made = make_account(kind, self._top)
+        world = World(made, "base")
+        world.specification(_BASE)
+        done = world.start().wait()
+        assert done.code == 0, done
+        self[kind] = made
+        return made
 
 
 @pytest.fixture(scope="session")
-def accounts() -> Iterator[dict[str, Account]]:
-    """Both accounts, each with a store that has the base: made at the same time, by the command itself."""
+def accounts() -> Iterator[Accounts]:
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None, use_errno=True)
         assert libc.unshare(_CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
         assert libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None) == 0, os.strerror(ctypes.get_errno())
     kept = os.environ.get("ACCEPTANCE_STORES", "")  # a folder: used again the next time, while tests are being written
-    top = Path(kept or tempfile.mkdtemp(prefix="contractor-acceptance-", dir="/var/tmp"))
-    top.mkdir(exist_ok=True)
+    part = os.environ.get("PYTEST_XDIST_WORKER", "")
+    top = Path(kept, part) if kept else Path(tempfile.mkdtemp(prefix="contractor-acceptance-", dir="/var/tmp"))
+    top.mkdir(exist_ok=True, parents=True)
     top.chmod(0o755)
-    made = {kind: make_account(kind, top) for kind in kinds()}
     try:
-        building = []
-        for account in made.values():
-            world = World(account, "base")
-            world.specification(_BASE)
-            building.append(world.start())
-        for running in building:
-            done = running.wait()
-            assert done.code == 0, done
-        yield made
+        yield Accounts(top)
     finally:
         if not kept:
             _remove(top)

@@ -60,7 +60,7 @@ class Mirror:
         self.packages = {}
         for item in filter(None, (part.strip() for part in text.split(","))):
             name, version, *depends = item.split(" ", 2)
-            self.packages[name] = (version, depends[0].strip("()") if depends else "")
+            self.packages[name] = (version, depends[0][1:-1] if depends else "")
         self.publish()
 
     def publish(self, *, dated: float = 0.0, valid: float | None = None, again: bytes = b"") -> None:

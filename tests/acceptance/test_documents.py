@@ -19,7 +19,7 @@ from contractor.cli.main import COMMANDS
 
 _ROOT = Path(__file__).parents[2]
 _DOCUMENTS = [path for path in (_ROOT / "README.md", _ROOT / "docs" / "tutorial.md") if path.exists()]
-_RUN = [_ROOT / "docs" / "how-to" / name for name in ("debug.md", "lock.md")]
+_RUN = [_ROOT / "docs" / "how-to" / name for name in ("debug.md", "lock.md", "verify.md")]
 _BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 

@@ -127,6 +127,7 @@ def test_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: str, c
         (TargetFailed(["cc"], 7), "BUILDERFAIL"),  # for binarypackage 201 is no code of its own
         (Broken("the disk is full"), "BUILDERFAIL"),
         (OSError(28, "No space left on device"), "BUILDERFAIL"),
+        (KeyError("a mistake in a build type"), "BUILDERFAIL"),
         (Aborted("stop"), "ABORTED"),
     ],
 )

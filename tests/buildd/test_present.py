@@ -32,7 +32,7 @@ def left(daemon: Daemon) -> list[str]:
     return sorted(path.name for path in daemon.cache.iterdir() if path.name not in (".lock", ".state.json"))
 
 
-@pytest.mark.parametrize("name", [SHA1, SHA256])
+@pytest.mark.parametrize("name", [SHA1, SHA256], ids=["sha1", "sha256"])
 def test_download_then_cache(daemon: Daemon, librarian: Librarian, name: str) -> None:
     librarian.files["/file"] = BODY
     assert daemon.rpc.ensurepresent(name, None, "", "") == [False, "No URL"]

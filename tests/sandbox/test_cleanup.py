@@ -128,3 +128,27 @@ def _contractor(account: Account, running: subprocess.Popen[bytes]) -> int:
 
 def _signal(account: Account, running: subprocess.Popen[bytes], number: signal.Signals) -> None:
     os.kill(_contractor(account, running), number)
+
+
+FAULTY = """
+from contractor.build.steps import shell
+def fault(*_all, **_more): raise ValueError("s3cr3t value")
+shell.run.__globals__["command"] = fault
+from contractor.cli.main import run
+run()
+"""
+
+
+def test_a_fault_of_contractor_itself_ends_a_build_like_any_other(account: Account) -> None:
+    command = account.command("build", account.spec("true"), "--fresh", "--plain")
+    command[command.index("-c") + 1] = FAULTY
+    done = subprocess.run(command, capture_output=True, timeout=60, cwd=account.home, check=False)
+    text = done.stderr.decode()
+    assert done.returncode == 6, text
+    assert "a fault in Contractor itself: ValueError" in text
+    assert "in fault" in text
+    assert "please report it" in text
+    assert "s3cr3t" not in text
+    assert "Traceback" not in text
+    assert account.leftovers() == []
+    assert not _mounts()

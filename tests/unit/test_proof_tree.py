@@ -15,7 +15,8 @@ from proof_kit import tree
 from contractor.core.errors import Rejected
 from contractor.proof.tree import archive_digest, file_digest, folder_digests
 
-_DIR_HASH = "find . -type f -print0 | cut -z -c3- | LC_ALL=C sort -z | xargs -0r sha256sum | sha256sum | cut -f1 -d' '"
+_SUMS = "find . -type f -print0 | cut -z -c3- | LC_ALL=C sort -z | xargs -0r sha256sum --"
+_DIR_HASH = f"{_SUMS} | sha256sum | cut -f1 -d' '"
 
 
 def by_sha256sum(folder: Path) -> str:

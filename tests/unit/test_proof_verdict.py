@@ -22,7 +22,7 @@ from contractor.proof.dsse import unseal
 from contractor.proof.errors import Refuted
 from contractor.proof.keyring import Keyring
 from contractor.proof.keys import by_id
-from contractor.proof.verdict import Reproduction, Verdict, decode, statement, write_verdict
+from contractor.proof.verdict import Original, Reproduction, Verdict, decode, original_of, statement, write_verdict
 from contractor.proof.verify import match, read_claims
 from contractor.proof.witness import Witness
 from contractor.store.layout import Store
@@ -46,8 +46,12 @@ def store(tmp_path) -> Store:
     return store
 
 
+def first(store: Store) -> Original:
+    return original_of(Records(store).read(BUILD))
+
+
 def test_the_public_schemas_accept_it(store) -> None:
-    path, sha256 = write_verdict(SAME, store, SIGNER)
+    path, sha256 = write_verdict(SAME, first(store), store, SIGNER)
     line = Path(path).read_bytes()
     assert digest.of_bytes(line) == sha256
     text = unseal(line, TRUSTED).payload.decode()
@@ -59,7 +63,7 @@ def test_the_public_schemas_accept_it(store) -> None:
 
 
 def test_it_is_about_the_artifacts_of_the_first_build(store, tmp_path) -> None:
-    path, _sha256 = write_verdict(SAME, store, SIGNER)
+    path, _sha256 = write_verdict(SAME, first(store), store, SIGNER)
     claims, _ = read_claims(path, TRUSTED)
     found = match(str(tmp_path / "out" / "hello-tar.zst.tar.zst"), claims)
     assert isinstance(found.claim.statement, Verdict)
@@ -69,25 +73,25 @@ def test_it_is_about_the_artifacts_of_the_first_build(store, tmp_path) -> None:
 
 
 def test_other_bytes_are_no_reproduction(store) -> None:
-    path, _sha256 = write_verdict(OTHER, store, SIGNER)
+    path, _sha256 = write_verdict(OTHER, first(store), store, SIGNER)
     with pytest.raises(Refuted, match=f"the verdict on {BUILD} is not-reproducible") as caught:
         read_claims(path, TRUSTED)
     assert caught.value.details == ("other bytes: hello-tar.zst",)
 
 
 def test_a_second_build_that_failed_is_no_reproduction(store) -> None:
-    path, _sha256 = write_verdict(Reproduction(BUILD, AGAIN, "failed"), store, SIGNER)
+    path, _sha256 = write_verdict(Reproduction(BUILD, AGAIN, "failed"), first(store), store, SIGNER)
     with pytest.raises(Refuted, match="is failed"):
         read_claims(path, TRUSTED)
 
 
 @pytest.mark.parametrize("part", ["configuration", "result"])
 def test_what_is_signed_must_make_sense(store, part) -> None:
-    value = json.loads(digest.canonical(statement(SAME, store)))
+    value = json.loads(digest.canonical(statement(SAME, first(store))))
     value["predicate"][part] = []
     with pytest.raises(Rejected, match="signed, but not"):
         decode(json.dumps(value).encode())
-    value = json.loads(digest.canonical(statement(SAME, store)))
+    value = json.loads(digest.canonical(statement(SAME, first(store))))
     value["subject"] = []
     with pytest.raises(Rejected, match="names no artifact"):
         decode(json.dumps(value).encode())
@@ -95,7 +99,7 @@ def test_what_is_signed_must_make_sense(store, part) -> None:
 
 def test_it_is_in_the_journal(store, tmp_path) -> None:
     keys, heads = ring(tmp_path / "config"), str(tmp_path / "heads")
-    path = Witness(store, keys, heads).verdict(SAME)
+    path = Witness(store, keys, heads).verdict(SAME, first(store))
     [entry] = [entry for entry in entries(look(store, heads).data) if entry.kind == "verdict"]
     assert entry.body["outcome"] == "reproduced"
     assert entry.body["sha256"] == digest.of_bytes(Path(path).read_bytes())
@@ -105,7 +109,7 @@ def test_it_is_shown_and_verified(store, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     keys = Keyring(str(tmp_path / ".config" / "contractor"))
-    path, _sha256 = write_verdict(SAME, store, keys.signer())
+    path, _sha256 = write_verdict(SAME, first(store), store, keys.signer())
     artifact = str(tmp_path / "out" / "hello-tar.zst.tar.zst")
     assert provenance.run(["verify", path, artifact]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -113,6 +117,6 @@ def test_it_is_shown_and_verified(store, tmp_path, monkeypatch, capsys) -> None:
     assert lines[3].split() == ["built", "again", f"{AGAIN},", "reproduced"]
     assert provenance.run(["verify", path, artifact, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verified"][0]["about"] == "a rebuild"
-    write_verdict(OTHER, store, keys.signer())
+    write_verdict(OTHER, first(store), store, keys.signer())
     assert provenance.run(["show", path, "--materials"]) == 0
     assert "DIFFERENT" in capsys.readouterr().out

@@ -119,7 +119,8 @@ def _missing(plan: Plan, store: Store, results: Results) -> Iterator[str]:
         base = base_of(given)
         if base:
             there = _is_given_tree(plan, action) and results.find(action.key) is not None
-            if not there and results.find(base_artifact(plan.bases[base]).key) is None:
+            there = there or results.find(base_artifact(plan.bases[base]).key) is not None
+            if not there and not _is_locked(plan.bases[base]):
                 yield f"{step}: the base {base} is not in the store any more (`contractor bases` makes it)"
         elif isinstance(given, Source) and given.path:
             if not os.path.exists(artifact_path(store, str(action.inputs["source"]))):
@@ -131,6 +132,13 @@ def _missing(plan: Plan, store: Store, results: Results) -> Iterator[str]:
             yield f"{step}: the custom action {given.name} is not in the store, and not the same beside {plan.file}"
         elif action.artifact and not _is_there(plan, action.artifact, store):
             yield f"{step}: the artifact sha256:{action.artifact} is not in the store any more"
+
+
+def _is_locked(base: Plan) -> bool:
+    """Whether a base can be made without network, from what a lock has of it."""
+    return all(action.key in base.replays for action in base.actions if action.hosts and not _is_input(action)) and all(
+        _is_locked(inner) for inner in base.bases.values()
+    )
 
 
 def _is_there(plan: Plan, artifact: str, store: Store) -> bool:

@@ -26,7 +26,7 @@ from contractor.build.sweep import sweep, unmark
 from contractor.build.turns import exclusive, same_step
 from contractor.build.visits import Ended, Visits
 from contractor.core import digest
-from contractor.core.errors import Aborted, Broken, ContractorError, Failed, OutOfLimits, Rejected, from_os_error
+from contractor.core.errors import Aborted, Broken, ContractorError, Failed, OutOfLimits, Rejected, from_exception
 from contractor.core.fetch import Fetch
 from contractor.plan.model import Action, Plan
 from contractor.plan.planner import base_artifact
@@ -71,8 +71,8 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
             error = trouble
         except KeyboardInterrupt:
             error = Aborted("the build was stopped", hint="build again: finished steps are kept")
-        except OSError as trouble:
-            error = from_os_error(trouble)
+        except Exception as trouble:
+            error = from_exception(trouble)
         if error is not None:
             keep_diagnostics(build.context, books, error)
         memory = place.memory

@@ -32,9 +32,9 @@ def record_of(claims: Sequence[Claim], path: str, store: Store) -> Record:
     if record is None:
         raise Rejected(
             f"{path} is about the build {builds[0]}, whose record is not in this store",
-            details=("to build it again: its record, its plan, and what it was made of",),
-            hint="name the store that has it (--store DIR); or build the same specification and lock here, and "
-            "compare: contractor compare BUILD SHA256SUMS",
+            details=("to build it again here: its specification, its lock, and what it was made of",),
+            hint="with the project, or a capsule of it: contractor verify FILE --spec SPEC; or name the store that has "
+            "it: --store DIR",
         )
     for claim in claims:
         for what, said, found in _compared(claim.statement, record, plan_of(records, record.id).digest):

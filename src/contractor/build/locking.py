@@ -8,30 +8,30 @@ lock gives them (lock_adopt.py), so that the next build finds it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from contractor.build.context import Emit, Options
-from contractor.build.executor import execute
 from contractor.build.lock_adopt import adopt
 from contractor.build.lock_choice import Choice, Update, choose, require_known, without_archive
 from contractor.build.lock_entries import asking, bases_of, entry_of, files_of, is_whole, kept_under, sources_of
-from contractor.build.steer import Steering
+from contractor.build.lock_follow import followers
+from contractor.build.lock_run import Refused, execute_for_lock
 from contractor.build.tools import tool_versions
-from contractor.core.errors import ERRORS_BY_OUTCOME, Broken, Outcome
 from contractor.plan.lock import LOCKED_KINDS, Lock, LockedStep
 from contractor.plan.locked import Ask, asks, held, locked_plan
-from contractor.plan.model import Action, Held, Plan
+from contractor.plan.model import Held, Plan
 from contractor.plan.planner import base_artifact
 from contractor.plan.rekey import Changed, rekey
 from contractor.sandbox.local import LocalSandbox
-from contractor.spec.model import base_of
 from contractor.store.layout import Store
 from contractor.store.results import Results
 
 __all__ = ["Update", "Wanted", "lost", "make_lock", "up_to_date"]
+
+_MOST_TURNS = 20  # of finding out what else has to move
 
 
 class Wanted(NamedTuple):
@@ -43,14 +43,46 @@ class Wanted(NamedTuple):
     part: bool = False
 
 
-def make_lock(wanted: Wanted, store: Store, sandbox: LocalSandbox, options: Options, *, emit: Emit) -> Lock:
-    """The new lock. Rejected, Broken: what the steps that had to run ended with."""
+def make_lock(
+    wanted: Wanted,
+    store: Store,
+    sandbox: LocalSandbox,
+    options: Options,
+    *,
+    emit: Emit,
+    say: Callable[[str], object],
+) -> Lock:
+    """The new lock. Rejected, Broken: what the steps that had to run ended with. say: told what moves besides."""
     require_known(wanted.update, wanted.old, wanted.plans)
+    for _ in range(_MOST_TURNS):
+        try:
+            return _make(wanted, store, sandbox, options, emit)
+        except Refused as refused:
+            more = followers(refused.said, _pinned(wanted))
+            if not more:
+                raise refused.error from None
+            for name, why in more.items():
+                say(f"{why}: {name} moves with it")
+            packages = wanted.update.packages | more.keys()
+            wanted = wanted._replace(update=wanted.update._replace(packages=packages))
+            last = refused.error
+    raise last
+
+
+def _pinned(wanted: Wanted) -> set[str]:
+    """The packages that are locked and not named, when some are to move."""
+    moving = wanted.update.packages
+    if not moving or wanted.old is None:
+        return set()
+    return {package.name for step in wanted.old.steps for package in step.packages} - moving
+
+
+def _make(wanted: Wanted, store: Store, sandbox: LocalSandbox, options: Options, emit: Emit) -> Lock:
     results = Results(store, sandbox.ids)
     runs = [_Run(plan, wanted, results, store) for plan in wanted.plans]
     for run in runs:
         if run.asks_anybody:
-            _execute(run.plan, store, sandbox, options, emit)
+            execute_for_lock(run.plan, store, sandbox, options, emit)
     lock = _collect(runs, wanted, results, store)
     for run in runs:
         adopt(run.plan, locked_plan(run.given, lock), run.session, results, store)
@@ -72,14 +104,6 @@ def up_to_date(wanted: Wanted) -> tuple[str, ...]:
 def _of_same_arch(lock: Lock, plans: list[Plan]) -> list[LockedStep]:
     arches = {plan.arch for plan in plans}
     return [step for step in lock.steps if step.arch in arches]
-
-
-def _execute(plan: Plan, store: Store, sandbox: LocalSandbox, options: Options, emit: Emit) -> None:
-    steering = Steering(needed=needed(plan), words=("--lock",))
-    record = execute(plan, store, sandbox, emit, options._replace(steering=steering))
-    if record.outcome != Outcome.SUCCEEDED.value:
-        kind = ERRORS_BY_OUTCOME.get(Outcome(record.outcome), Broken)
-        raise kind(f"no lock was written: {record.message}", details=record.details, hint=record.hint)
 
 
 class _Run:
@@ -176,26 +200,6 @@ def _held_of(plan: Plan, key: str) -> Held:
         if key in each.held:
             return each.held[key]
     return next((found for base in plan.bases.values() if (found := _held_of(base, key)) != Held()), Held())
-
-
-def needed(plan: Plan) -> frozenset[int]:
-    """The positions of the steps that install packages, and of all that these stand on."""
-    makers = {action.key: position for position, action in enumerate(plan.actions)}
-    wanted: set[int] = set()
-    waiting = [n for n, action in enumerate(plan.actions) if action.kind in LOCKED_KINDS or _is_of_base(action)]
-    while waiting:
-        position = waiting.pop()
-        if position in wanted:
-            continue
-        wanted.add(position)
-        action = plan.actions[position]
-        below = [action.artifact, *action.layers, action.before if "workspace" in action.inputs else ""]
-        waiting += [makers[key] for key in below if key in makers]
-    return frozenset(wanted)
-
-
-def _is_of_base(action: Action) -> bool:
-    return bool(base_of(action.step.action))
 
 
 def _collect(runs: list[_Run], wanted: Wanted, results: Results, store: Store) -> Lock:

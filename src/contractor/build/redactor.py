@@ -144,7 +144,7 @@ class _Places:
             self._index = [*compress(range(len(raw)), raw.translate(_NOT_WHITE))]
         before = len(tight) - len(self._index)
         return [
-            (self._index[at - before] if at > before else 0, self._index[at - before + len(mark) - 1] + 1)
+            (self._index[at - before] if at >= before else 0, self._index[at - before + len(mark) - 1] + 1)
             for at in found
             if at + len(mark) > before
         ]

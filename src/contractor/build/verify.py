@@ -6,7 +6,9 @@ its record, its log, the artifacts that differ, and the verdict: no other build 
 
 from __future__ import annotations
 
+import os
 import time
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,10 +24,14 @@ from contractor.build.tools import host_facts, tool_versions
 from contractor.core.events import ArtifactInfo, Notice
 from contractor.core.values import Value
 from contractor.plan.model import Plan
+from contractor.proof.errors import Refuted
 from contractor.sandbox.local import LocalSandbox
 from contractor.store.layout import Store
 from contractor.store.records import Record, Records
-from contractor.store.results import Results
+from contractor.store.results import Results, artifact_path
+
+if TYPE_CHECKING:
+    from contractor.build.elsewhere import Elsewhere
 
 __all__ = ["VARIATIONS", "Difference", "Verdict", "verify"]
 
@@ -59,6 +65,7 @@ class Verdict(Value, frozen=True):
     tools: dict[str, tuple[str, str]] = {}
     message: str = ""
     signed: str = ""
+    elsewhere: bool = False  # the first build is in another store
     version: int = 1
 
     @property
@@ -71,12 +78,29 @@ class Verdict(Value, frozen=True):
 
 
 def verify(
-    build: str, store: Store, sandbox: LocalSandbox, options: Options, *, emit: Emit, vary: tuple[str, ...] = VARIATIONS
+    build: str | Elsewhere,
+    store: Store,
+    sandbox: LocalSandbox,
+    options: Options,
+    *,
+    emit: Emit,
+    vary: tuple[str, ...] = VARIATIONS,
 ) -> Verdict:
-    """Rejected, before anything runs: a build that proves nothing, or that the store lacks something of."""
-    record = Records(store).read(build)
-    plan = plan_of(Records(store), build)
+    """A build of this store by its id, or of another by its provenance.
+
+    Rejected, before anything runs: a build that proves nothing, or that the store lacks something of.
+    """
+    if isinstance(build, str):
+        record, plan, original = Records(store).read(build), plan_of(Records(store), build), None
+    else:
+        record, plan, original = build
     require_whole(record)
+    if original is None and plan.digest != record.plan:
+        raise Refuted(
+            f"the plan of {record.id} is not the one that was run",
+            details=(f"recorded: sha256 {record.plan}", f"here:     sha256 {plan.digest}"),
+            hint="somebody changed one of the two files: `contractor audit verify`",
+        )
     conditions = choose(plan, store, vary)
     _wait_for_another_second(record, options)
     made = _build(plan, record, (store, sandbox), options, emit, conditions)
@@ -88,19 +112,33 @@ def verify(
             conditions = milder
             made = _build(plan, record, (store, sandbox), options, emit, conditions)
     found = Verdict(
-        build=build,
+        build=record.id,
         again=made.id,
         outcome=made.outcome,
-        varied=varied(conditions, made.started - record.started),
-        constant=constant(conditions, vary),
+        varied=varied(conditions, made.started - record.started, elsewhere=original is not None),
+        constant=constant(conditions, vary, elsewhere=original is not None),
         tools=_tools(record, store),
         message=made.message,
+        elsewhere=original is not None,
     )
     if made.outcome == "succeeded":
         found = _compared(found, record.artifacts, made.artifacts, Explainer(store, sandbox, options.tick))
     elif made.outcome == "failed":  # by its own doing, where it once succeeded
         found = _compared(found, record.artifacts, (), Explainer(store, sandbox, options.tick))
-    return _signed(found, store, options) if found.conclusive else found
+    if not found.conclusive or options.witness is None:
+        return found
+    from contractor.proof.verdict import Reproduction, original_of
+
+    about = Reproduction(
+        build=found.build,
+        again=found.again,
+        outcome=found.outcome,
+        same=found.same,
+        different=tuple(difference.name for difference in found.differences),
+        varied=found.varied,
+        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(made.finished)),
+    )
+    return msgspec.structs.replace(found, signed=options.witness.verdict(about, original or original_of(record)))
 
 
 def _wait_for_another_second(record: Record, options: Options) -> None:
@@ -169,6 +207,10 @@ def difference(name: str, old: ArtifactInfo | None, new: ArtifactInfo | None, ex
     """Where an artifact differs that is not the same, or is not there."""
     if old is None or new is None:
         return Difference(name, old.digest if old else "", new.digest if new else "")
+    if not os.path.exists(artifact_path(explainer.store, old.digest)):
+        return Difference(
+            name, old.digest, new.digest, Members(why_not="the first build's archive is not in this store")
+        )
     if old.size + new.size > _MOST:
         return Difference(name, old.digest, new.digest, Members(why_not="too large to be compared here"))
     members = compare_archives(explainer.store, old.digest, new.digest)
@@ -183,22 +225,3 @@ def _tools(record: Record, store: Store) -> dict[str, tuple[str, str]]:
         for name in sorted({*then, *now})
         if then.get(name) != now.get(name)
     }
-
-
-def _signed(found: Verdict, store: Store, options: Options) -> Verdict:
-    """Signed, written beside the second build's record, and noted in the audit journal."""
-    if options.witness is None:
-        return found
-    from contractor.proof.verdict import Reproduction, write_verdict
-
-    about = Reproduction(
-        build=found.build,
-        again=found.again,
-        outcome=found.outcome,
-        same=found.same,
-        different=tuple(difference.name for difference in found.differences),
-        varied=found.varied,
-    )
-    path, sha256 = write_verdict(about, store, options.witness.journal.signer)
-    options.witness.journal.append("verdict", {**msgspec.to_builtins(about), "sha256": sha256})
-    return msgspec.structs.replace(found, signed=path)

@@ -55,7 +55,7 @@ def unpack_image(inside: Inside, args: Args, fds: list[int]) -> dict[str, int]:
 def put(inside: Inside, args: Args, fds: list[int]) -> None:
     """A file of the tree, new, with the descriptor's content; directories above it are made. owner: of what is made."""
     folder, name = _split(args["path"])
-    with _Tree() as tree:
+    with Tree() as tree:
         parent = tree.made(folder, args["owner"] if inside.owners else None)
         try:
             fd = _new_file(parent, name, args["mode"])
@@ -84,7 +84,7 @@ def get(_inside: Inside, args: Args, fds: list[int]) -> int:
     """Copy a regular file of the tree into the descriptor; its size, -1 when that is more than `limit` (0: any), -2
     when there is none: for a link, too, unless `follow`."""
     flags = os.O_RDONLY | os.O_NONBLOCK | (0 if args["follow"] else os.O_NOFOLLOW)
-    with _Tree() as tree:
+    with Tree() as tree:
         try:
             fd = tree.open(args["path"], flags)
         except (FileNotFoundError, NotADirectoryError, OSError):
@@ -105,7 +105,7 @@ def get(_inside: Inside, args: Args, fds: list[int]) -> int:
 def look(_inside: Inside, args: Args, _fds: list[int]) -> str:
     """What is at a path: file, dir, link, other, or empty for nothing. follow: what a link at its end leads to."""
     flags = os.O_PATH | (0 if args["follow"] else os.O_NOFOLLOW)
-    with _Tree() as tree:
+    with Tree() as tree:
         try:
             fd = tree.open(args["path"], flags)
         except OSError:
@@ -120,7 +120,7 @@ def look(_inside: Inside, args: Args, _fds: list[int]) -> str:
 
 def names(_inside: Inside, args: Args, _fds: list[int]) -> list[bytes] | None:
     """What a directory of the tree has, sorted; None when it is none."""
-    with _Tree() as tree:
+    with Tree() as tree:
         try:
             fd = tree.open(args["path"], DIRECTORY & ~os.O_NOFOLLOW)
         except OSError:
@@ -133,7 +133,7 @@ def names(_inside: Inside, args: Args, _fds: list[int]) -> list[bytes] | None:
 
 def make(inside: Inside, args: Args, _fds: list[int]) -> None:
     """A directory of the tree, and those above it; one that is there gets the owner."""
-    with _Tree() as tree:
+    with Tree() as tree:
         owner = args["owner"] if inside.owners else None
         fd = tree.made(args["path"], owner)
         try:
@@ -146,7 +146,7 @@ def make(inside: Inside, args: Args, _fds: list[int]) -> None:
 def drop(_inside: Inside, args: Args, _fds: list[int]) -> None:
     """Remove a path of the tree with all that is below it; nothing there is fine too."""
     folder, name = _split(args["path"])
-    with _Tree() as tree:
+    with Tree() as tree:
         try:
             parent = tree.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
@@ -157,10 +157,10 @@ def drop(_inside: Inside, args: Args, _fds: list[int]) -> None:
             os.close(parent)
 
 
-class _Tree:
+class Tree:
     """The mounted tree, by its descriptor."""
 
-    def __enter__(self) -> _Tree:
+    def __enter__(self) -> Tree:
         self._root = os.open(TREE, DIRECTORY)
         return self
 

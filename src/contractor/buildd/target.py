@@ -26,6 +26,7 @@ from contractor.spec.model import Limits
 if TYPE_CHECKING:
     from contractor.build.place import Place
     from contractor.buildd.log import Log
+    from contractor.sandbox.namespace import Operation
     from contractor.store.layout import Store
 
 BUILDD = 2001  # the build user's number, where the image does not say another
@@ -70,7 +71,6 @@ class Target(TargetNetwork):
     def open(self) -> None:
         """Make the build's place in the store. Unavailable: this machine cannot isolate; Broken: the disk says no."""
         from contractor.build.place import Place
-        from contractor.buildd.inside import OPERATIONS
         from contractor.sandbox.local import choose
         from contractor.store.layout import Store, in_use
         from contractor.store.results import Results
@@ -82,7 +82,7 @@ class Target(TargetNetwork):
         folder = store.path("work", name, "place")
         self._store = store
         self._results = Results(store, sandbox.ids)
-        self._place = Place(store, self._results, sandbox, folder, more=OPERATIONS)
+        self._place = Place(store, self._results, sandbox, folder, more=_operations(self.job.tag))
         self.call("unmount-tree")  # starts the supervisor, or says why there is none
         self._sweep(store)
 
@@ -246,7 +246,9 @@ class Target(TargetNetwork):
             raise TargetFailed(argv, exit_.code or 1, output)
         return output
 
-    def _run(self, spec: SandboxSpec, network: Network) -> Exit:
+    def run_spec(self, spec: SandboxSpec, network: Network = False) -> Exit:
+        """Run a sandbox of one's own: other mounts, another tree. network: as for `run`. Its end is the caller's to
+        judge: where `started` is false, its program is not there, or it could not be set up."""
         place, _store = self._opened()
         self.tick()
         with self.door(network) as door:
@@ -258,12 +260,22 @@ class Target(TargetNetwork):
         self.tick()
         if exit_.limit == "disk-full":
             raise Broken("the builder's disk is full", hint="free some space, or let the cache expire earlier")
-        if not exit_.started and not self.has_program(spec.argv[0]):
-            self.log.line(f"{spec.argv[0]}: there is no such program in the target")
+        return exit_
+
+    def _run(self, spec: SandboxSpec, network: Network) -> Exit:
+        exit_ = self.run_spec(spec, network)
+        if not exit_.started and (trouble := self._missing(spec)):
+            self.log.line(trouble)
             return msgspec.structs.replace(exit_, started=True, code=_NOT_FOUND)
         if not exit_.started:
             raise Broken(f"the sandbox could not be set up (bwrap ended with {exit_.code})")
         return exit_
+
+    def _missing(self, spec: SandboxSpec) -> str:
+        """What is not in the target that a command needs to be started."""
+        if self.kind(spec.cwd) != "dir":
+            return f"{spec.cwd}: there is no such directory in the target"
+        return "" if self.has_program(spec.argv[0]) else f"{spec.argv[0]}: there is no such program in the target"
 
     def has_program(self, name: str) -> bool:
         """Whether a command could be started by this name or path."""
@@ -325,3 +337,24 @@ class Target(TargetNetwork):
         """More of the extra status, which the daemon shows from now on."""
         self.extras.update(values)
         self._on_extra(self.extras)
+
+    def layer_path(self) -> str:
+        """The folder of the image's layer, which nobody writes to."""
+        place, store = self._opened()
+        return store.layer(place.sandbox.ids, self.layer)
+
+
+def _operations(tag: str) -> dict[str, Operation]:
+    """What the supervisor can do for a build of this type."""
+    from contractor.buildd import inside, inside_sources
+
+    found = {**inside.OPERATIONS, **inside_sources.OPERATIONS}
+    if tag == "oci":
+        from contractor.buildd import inside_oci
+
+        found |= inside_oci.OPERATIONS
+    elif tag == "livefs":
+        from contractor.buildd import inside_livefs
+
+        found |= inside_livefs.OPERATIONS
+    return found

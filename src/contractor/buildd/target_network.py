@@ -50,9 +50,10 @@ class TargetNetwork(TargetFiles):
         who = {"HOME": "/root", "USER": "root", "LOGNAME": "root"}
         if user == "buildd":
             who = {"HOME": HOME, "USER": "buildd", "LOGNAME": "buildd"}
-        return {**_ENV, **who, **self._proxy_env(network), **env}
+        return {**_ENV, **who, **self.network_environment(network), **env}
 
-    def _proxy_env(self, network: Network) -> dict[str, str]:
+    def network_environment(self, network: Network) -> dict[str, str]:
+        """What a networked command finds in its environment; nothing for another."""
         if not network:
             return {}
         from contractor.plan.environment import PROXY

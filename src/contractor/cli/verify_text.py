@@ -32,7 +32,7 @@ def _wrapped(name: str, items: Sequence[str]) -> list[str]:
     """The items after a name, in as many lines as they need."""
     from textwrap import wrap
 
-    text = sanitize(", ".join(items))
+    text = sanitize("; ".join(items))
     lines = wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
     return [f"{'' if number else name:<13}{line}" for number, line in enumerate(lines)]
 
@@ -52,7 +52,7 @@ def _end(verdict: Verdict) -> Iterator[str]:
         yield f"see: contractor log {verdict.again}; `contractor verify --vary ''` varies no more than it must"
     else:
         yield f"NOT REPRODUCIBLE: {len(verdict.differences)} of {count(total, 'artifact')} of {verdict.build}"
-        yield f"see: contractor diff {verdict.build} {verdict.again}"
+        yield f"see: contractor {'show' if verdict.elsewhere else f'diff {verdict.build}'} {verdict.again}"
 
 
 def of_difference(difference: Difference) -> list[str]:

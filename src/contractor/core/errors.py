@@ -108,6 +108,22 @@ def from_os_error(error: OSError) -> ContractorError:
     return Broken(f"{error.strerror or error}{place}")
 
 
+def from_exception(fault: Exception) -> ContractorError:
+    """What the operating system refused, or a fault of this program: its place, no values, which may be secret."""
+    if isinstance(fault, OSError):
+        return from_os_error(fault)
+    trace, places = fault.__traceback__, []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} in {code.co_name}")
+        trace = trace.tb_next
+    return Broken(
+        f"a fault in Contractor itself: {type(fault).__name__}",
+        details=tuple(places[-6:]),
+        hint="please report it with these lines; finished steps are kept",
+    )
+
+
 ERRORS_BY_OUTCOME: dict[Outcome, type[ContractorError]] = {
     kind.outcome: kind for kind in (Failed, Rejected, NotReproducible, OutOfLimits, Unavailable, Broken, Aborted)
 }

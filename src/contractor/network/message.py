@@ -120,7 +120,7 @@ class Reply:
     """
 
     def __init__(self, wire: Wire, conn: h11.Connection, method: bytes) -> None:
-        self._wire = wire
+        self.wire = wire  # its server's
         self._conn = conn
         self._method = method
         self._left: int | None = None  # None: to the end of the connection, or chunked
@@ -133,11 +133,11 @@ class Reply:
         try:
             while not isinstance(event := self._conn.next_event(), h11.Response):
                 if event is h11.NEED_DATA:
-                    self._conn.receive_data(await self._wire.receive(_HEAD))
+                    self._conn.receive_data(await self.wire.receive(_HEAD))
                 elif not isinstance(event, h11.InformationalResponse):
-                    raise Declined(502, f"{self._wire.peer} closed the connection without an answer")
+                    raise Declined(502, f"{self.wire.peer} closed the connection without an answer")
         except h11.RemoteProtocolError as error:
-            raise Declined(502, f"{self._wire.peer} sent no valid answer: {explain(error)}") from None
+            raise Declined(502, f"{self.wire.peer} sent no valid answer: {explain(error)}") from None
         self.head = event
         self._frame()
 
@@ -152,7 +152,7 @@ class Reply:
         elif b"content-length" in headers:
             self._left = int(headers[b"content-length"])
         self._ended = self._left == 0
-        self._wire.push_back(self._conn.trailing_data[0])
+        self.wire.push_back(self._conn.trailing_data[0])
 
     async def read(self) -> bytes:
         """The next piece of the body, empty at its end; raises Declined if it ends too early, Lost."""
@@ -164,12 +164,12 @@ class Reply:
 
     async def _read_plain(self) -> bytes:
         if self._left is None:
-            return await self._wire.receive()
+            return await self.wire.receive()
         if self._left == 0:
             return b""
-        data = await self._wire.receive(min(CHUNK, self._left))
+        data = await self.wire.receive(min(CHUNK, self._left))
         if not data:
-            raise Declined(502, f"{self._wire.peer} closed the connection {self._left} bytes before the body's end")
+            raise Declined(502, f"{self.wire.peer} closed the connection {self._left} bytes before the body's end")
         self._left -= len(data)
         return data
 
@@ -182,12 +182,22 @@ class Reply:
                 elif pieces:
                     return b"".join(pieces)  # many small chunks go on as one
                 else:
-                    self._conn.receive_data(await self._wire.receive())
+                    self._conn.receive_data(await self.wire.receive())
         except h11.RemoteProtocolError as error:
-            raise Declined(502, f"{self._wire.peer} broke off the body: {explain(error)}") from None
+            raise Declined(502, f"{self.wire.peer} broke off the body: {explain(error)}") from None
         self._ended = True
-        self._wire.push_back(self._conn.trailing_data[0])
+        self.wire.push_back(self._conn.trailing_data[0])
         return b"".join(pieces)
+
+    @property
+    def rest(self) -> int:
+        """Bytes of the body that are still to be received, where that is known and none has come already; else 0."""
+        return 0 if self._left is None or self.wire.ahead else self._left
+
+    def skip(self, size: int) -> None:
+        """So many bytes of the body have been received by somebody else."""
+        assert self._left is not None
+        self._left -= size
 
     def has_ended(self) -> bool:
         """True when no more of the body will come, which is often known with the last piece already."""

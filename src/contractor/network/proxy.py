@@ -14,13 +14,13 @@ import errno
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from contractor.core.errors import Broken
 from contractor.core.fetch import Fetch
 from contractor.network.allow import AllowList
+from contractor.network.bulk import LANES
 from contractor.network.dial import Dialer, ProxyLimits, Resolver, parse_upstream, system_resolver
 from contractor.network.shelf import Shelf
 from contractor.network.visit import Visit
@@ -28,7 +28,6 @@ from contractor.network.wire import Wire
 
 _STOP_PATIENCE = 2.0  # seconds for __exit__
 _CANCEL_PATIENCE = 1.5  # of these, for the transfers to be recorded
-_FREED = 16 << 20  # bytes: once glibc has seen as many freed, it reuses the pages of pieces (mallopt(3), "dynamic")
 _TRANSIENT = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPERM, errno.EPROTO)
 )
@@ -70,7 +69,7 @@ class RecordingProxy:
         self._stop = asyncio.Event()
         self._visits: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
-        self._executor: Executor | None = None
+        self._lanes = asyncio.Semaphore(LANES)
 
     def __enter__(self) -> Self:
         self._listener.setblocking(False)
@@ -87,8 +86,6 @@ class RecordingProxy:
         if self._thread.ident is not None:
             self._thread.join(_STOP_PATIENCE)
         self._listener.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=False)
         if error is not None:
             return  # the first error is the one to tell
         if self._thread.is_alive():
@@ -151,17 +148,9 @@ class RecordingProxy:
     async def _visit(self, sock: socket.socket) -> None:
         client = Wire(sock, "the client", self._limits.idle)
         try:
-            await Visit(client, self._dialer, self._limits, self._record, self._shelf, self._pool).run()
+            await Visit(client, self._dialer, self._limits, self._record, self._shelf, self._lanes).run()
         except Exception as failure:  # an error of ours must not end the proxy, and must not go unseen
             self._failure = self._failure or failure
-            client.reset()
-
-    def _pool(self) -> Executor:
-        """The thread for long bodies; made when the first one comes."""
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, "contractor proxy")
-            _once = bytes(_FREED)  # freed at the end of this call
-        return self._executor
 
     def _record(self, fetch: Fetch) -> None:
         try:

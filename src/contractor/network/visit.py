@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import Executor
 
 import h11
 
 from contractor.core.fetch import FROM_STORE, Fetch
+from contractor.network.bulk import LONG, Bulk
 from contractor.network.dial import Dialer, ProxyLimits
 from contractor.network.message import (
     Reply,
@@ -34,6 +34,7 @@ from contractor.network.wire import Declined, Lost, Wire
 
 _HEAD_CHUNK = 64 << 10
 _REPLAYED = 256 << 10  # bytes of a piece
+_LAST = 64 << 10  # bytes at a long body's end
 _KEPT = (200, 301, 302, 303, 307, 308, 404)  # statuses that are answers, and will be again
 _REASONS = {
     400: "Bad Request",
@@ -48,6 +49,16 @@ _REASONS = {
 }
 
 
+class _Sent:
+    """What h11 has to know of bytes that it has not seen."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+
 class Visit:
     """Serves the requests of one client, one after the other; keeps one server connection for the next request."""
 
@@ -58,10 +69,10 @@ class Visit:
         limits: ProxyLimits,
         record: Callable[[Fetch], None],
         shelf: Shelf | None = None,
-        pool: Callable[[], Executor] | None = None,
+        lanes: asyncio.Semaphore | None = None,
     ) -> None:
         self._shelf = shelf
-        self._pool = pool
+        self._lanes = lanes
         self._client = client
         self._dialer = dialer
         self._limits = limits
@@ -82,6 +93,9 @@ class Visit:
                 self._transfer.finish("failed", "the step ended")
             self._client.reset()
             raise
+        except Exception:  # such as a full disk: it must not look like an end of what was sent
+            self._client.reset()
+            raise
         finally:
             self._drop_kept()
             self._client.close()
@@ -94,7 +108,7 @@ class Visit:
             if request is None:
                 return False
             method, url = request.method.decode("ascii", "replace"), request.target.decode("ascii", "replace")
-            self._transfer = Transfer(method, url, self._record, self._pool)
+            self._transfer = Transfer(method, url, self._record)
             check_framing(request)
             check_loop(request, self._dialer.upstream)
             if request.method == b"CONNECT":
@@ -202,9 +216,8 @@ class Visit:
                 if name.decode("latin-1") in KEPT_HEADERS
             )
         while not reply.has_ended() and (piece := await reply.read()):
-            await transfer.add(piece)
+            transfer.add(piece)
             if reply.has_ended():
-                await transfer.settle()
                 transfer.check()  # before the last piece: no client has all of what it should not have
             data = self._conn.send(h11.Data(data=piece)) or b""
             if reply.has_ended():
@@ -212,7 +225,9 @@ class Visit:
             self._answered = True
             await self._client.send(out + data if out else data)
             out = b""
-        await transfer.settle()
+            if reply.rest > LONG and self._lanes is not None and not self._lanes.locked():
+                async with self._lanes:
+                    await self._carry(reply, transfer, reply.rest - _LAST)
         transfer.check()
         if self._conn.our_state is h11.SEND_BODY:
             out += self._conn.send(h11.EndOfMessage()) or b""
@@ -223,6 +238,13 @@ class Visit:
         if not reply.reusable:
             self._drop_kept()
         return self._is_next_possible()
+
+    async def _carry(self, reply: Reply, transfer: Transfer, size: int) -> None:
+        """So much of the body outside of the loop; not its end, which is only sent when the whole is right."""
+        bulk = Bulk(reply.wire, self._client, (transfer.count, transfer.keep))
+        await bulk.carry(size)
+        reply.skip(bulk.received)
+        self._conn.send_with_data_passthrough(h11.Data(data=_Sent(bulk.received)))  # type: ignore[arg-type]
 
     async def _answer(self, found: Answer | str, transfer: Transfer) -> bool:
         """In a server's place; True if the client's connection can take another request."""
@@ -236,10 +258,9 @@ class Visit:
             transfer.stored, transfer.headers = transfer.method == "GET", found.headers
             self._answered = True
             while transfer.method != "HEAD" and (piece := found.body.read(_REPLAYED)):
-                await transfer.add(piece)
+                transfer.add(piece)
                 await self._client.send(out + (self._conn.send(h11.Data(data=piece)) or b""))
                 out = b""
-        await transfer.settle()
         await self._client.send(out + (self._conn.send(h11.EndOfMessage()) or b""))
         transfer.finish("allowed", FROM_STORE)
         return self._is_next_possible()

@@ -19,6 +19,7 @@ from contractor.proof.journal_check import IN_STORE, Finding, Report, check
 from contractor.proof.journal_line import Entry, parse_line
 from contractor.proof.keys import Keys
 from contractor.proof.provenance import record_digest, stored_at
+from contractor.proof.verdict import verdict_at
 from contractor.store.layout import Store
 from contractor.store.records import Records
 
@@ -94,16 +95,20 @@ def accept(journal: Journal, report: Report, reason: str) -> int:
 
 def _builds(store: Store, data: bytes) -> Iterator[Finding]:
     for number, line in enumerate(data.split(b"\n")[:-1], 1):
-        if b'"kind":"build-finished"' not in line:
+        if not any(mark in line for mark in _ABOUT_FILES):
             continue
         try:
             entry = parse_line(line)
         except ValueError:
             continue
-        build = str(entry.body.get("build"))
-        if entry.kind == "build-finished" and _is_id(build) and os.path.isdir(store.path("builds", build)):
-            for text in _differs(store, build, entry.body):
+        build = str(entry.body.get("again" if entry.kind == "verdict" else "build"))
+        if _is_id(build) and os.path.isdir(store.path("builds", build)):
+            differs = {"build-finished": _differs, "verdict": _verdict_differs}.get(entry.kind, _never)
+            for text in differs(store, build, entry.body):
                 yield Finding(number, f"{text} of {build} is not what line {number} says")
+
+
+_ABOUT_FILES = (b'"kind":"build-finished"', b'"kind":"verdict"')
 
 
 def _is_id(build: str) -> bool:
@@ -113,6 +118,8 @@ def _is_id(build: str) -> bool:
 def _differs(store: Store, build: str, body: dict[str, Any]) -> Iterator[str]:
     if _record(store, build) != body.get("record"):
         yield "the record"
+    elif _plan(store, build) is False:
+        yield "the plan"
     for name, noted in dict(body.get("provenance") or {}).items():
         if "/" not in name and _file(stored_at(store, build, name)) != noted:
             yield f"the provenance of the artifact {name}"
@@ -127,6 +134,22 @@ def _record(store: Store, build: str) -> str:
     except (Rejected, Broken, OSError):
         return ""
     return record_digest(record) if record.kept else digest.of_bytes(data)
+
+
+def _verdict_differs(store: Store, build: str, body: dict[str, Any]) -> Iterator[str]:
+    if _file(verdict_at(store, build)) != body.get("sha256"):
+        yield "the verdict"
+
+
+def _never(_store: Store, _build: str, _body: dict[str, Any]) -> Iterator[str]:
+    return iter(())
+
+
+def _plan(store: Store, build: str) -> bool | None:
+    """Whether a build's plan is the one that its record names; None when that says nothing, for a shell changed it."""
+    record = Records(store).read(build)
+    found = _file(f"{Records(store).folder(build)}/plan.json")
+    return None if record.tainted or not found else found == record.plan
 
 
 def _file(path: str) -> str:

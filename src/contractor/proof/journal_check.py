@@ -11,6 +11,7 @@ has written anew. A head that was given to somebody else (`audit export --head`)
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from contractor.core import digest
@@ -70,6 +71,7 @@ class _Check:
     def report(self, heads: Mapping[str, Sequence[bytes] | None], *, every: bool) -> Report:
         self._chain()
         self._signatures(every=every)
+        self._in_time()
         self._end(heads)
         found = [entry for entry in self.entries if entry is not None]
         names = {key: self.keys[key].name if key in self.keys else key for key in self.signed}
@@ -154,6 +156,18 @@ class _Check:
             first = _first(known, lambda number: not self._signed(number))
             self._find(first, f"line {first}, or one before it, was changed: its signature is not its key's")
 
+    def _in_time(self) -> None:
+        """Nothing may be signed after a key's last day; the first such line of each key is told."""
+        late: set[str] = set()
+        ending = {key.id for key in self.keys.values() if key.until}
+        for number, entry in enumerate(self.entries, 1):
+            if entry is None or entry.key not in ending or entry.key in late:
+                continue
+            key = self.keys[entry.key]
+            if not key.counts_at(_day(entry.at)):
+                late.add(entry.key)
+                self._find(number, f"line {number} is signed by {key.name}, which was valid until {key.until}")
+
     def _end(self, heads: Mapping[str, Sequence[bytes] | None]) -> None:
         last = self.lines[-1] if self.lines else None
         ends = next((entry.seq for entry in reversed(self.entries) if entry is not None), 0)
@@ -191,6 +205,14 @@ class _Check:
                 marks = entry.body.get("marks")
                 reasons.update(dict.fromkeys(marks if isinstance(marks, list) else (), str(entry.body.get("reason"))))
         return [Finding(item.line, item.text, reasons.get(item.mark, "")) for item in self.findings]
+
+
+def _day(at: float) -> str:
+    """The day of a time (UTC); "" for one that no calendar has."""
+    try:
+        return time.strftime("%Y-%m-%d", time.gmtime(at))
+    except (OverflowError, ValueError, OSError):
+        return ""
 
 
 _TELLING = frozenset({"broken", "repaired"})

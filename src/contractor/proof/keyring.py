@@ -16,10 +16,20 @@ import fcntl
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator, Sequence
 
 from contractor.core.errors import Broken, Rejected
-from contractor.proof.keys import PublicKey, by_id, parse, private_text, public_text, read_private, require_name
+from contractor.proof.keys import (
+    PublicKey,
+    by_id,
+    parse,
+    private_text,
+    public_text,
+    read_private,
+    require_day,
+    require_name,
+)
 from contractor.proof.signing import Signer
 
 _LARGEST = 1 << 20  # bytes of a key file or a trust file
@@ -81,8 +91,8 @@ class Keyring:
             return Signer(*self._make(own_name(), use=True), made=True)
 
     def signer_with(self, ids: Sequence[str]) -> Signer | None:
-        """The own key that has one of these ids, ready to sign; None when it is none of ours."""
-        name = next((key.name for key in self.own() if key.id in ids), None)
+        """The own key that has one of these ids, ready to sign; None when it is none of ours, or signs no more."""
+        name = next((key.name for key in self.own() if key.id in ids and key.counts_at(_today())), None)
         return self._load(name) if name is not None else None
 
     def new(self, name: str, *, use: bool = False) -> PublicKey:
@@ -99,6 +109,21 @@ class Keyring:
             key = self._load(require_name(name)).key
             _write(f"{self.keys}/default", f"{name}\n", 0o600)
         return key
+
+    def until(self, what: str, day: str) -> PublicKey:
+        """Say until when (a day, "" for always) what a key signs counts, of an own or a trusted one."""
+        import msgspec
+
+        day = day and require_day(day)
+        with self._changing():
+            own, others = self.own(), self.others()
+            key = find([*own, *others], what, "your keys")
+            changed = msgspec.structs.replace(key, until=day)
+            if key in own:
+                _write(f"{self.keys}/{key.name}.pub", public_text(changed), 0o644)
+            if key in others:
+                self._write_trust([changed if other == key else other for other in others])
+        return changed
 
     def trust(self, keys: Sequence[PublicKey]) -> list[PublicKey]:
         """Add keys to the trust file; returns those that were not trusted before. Rejected when a name is taken."""
@@ -142,15 +167,22 @@ class Keyring:
         self._require_private_folder()
         path = f"{self.keys}/{name}.pem"
         signer = Signer(name, read_private(_read(path, _SECRET), path))
-        if self._public(name) != signer.key:
+        public = self._public(name)
+        if public.data != signer.key.data:
             raise Rejected(f"{self.keys}/{name}.pub is not the public key of {path}", hint="remove the .pub file")
+        if not public.counts_at(_today()):
+            raise Rejected(
+                f"the key {name} was valid until {public.until}: nobody would trust what it signs now",
+                hint="make another: contractor keys new NAME --use; or contractor keys until NAME DAY",
+            )
         return signer
 
     def _public(self, name: str) -> PublicKey:
         """The public key beside a private one; written when it is not there."""
         path = f"{self.keys}/{name}.pub"
         if os.path.lexists(path):
-            return PublicKey(name, _only(read_keys(path, own=True), path).data)
+            found = _only(read_keys(path, own=True), path)
+            return PublicKey(name, found.data, found.until)
         private = f"{self.keys}/{name}.pem"
         key = Signer(name, read_private(_read(private, _SECRET), private)).key
         _write(path, public_text(key), 0o644)
@@ -175,6 +207,10 @@ class Keyring:
             yield
         finally:
             os.close(fd)
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())
 
 
 def own_name() -> str:

@@ -3,12 +3,14 @@
 A public key is written as a line with its name and a PEM block that `openssl pkey -pubin` reads:
 
     name: ada@laptop
+    valid-until: 2027-12-31
     -----BEGIN PUBLIC KEY-----
     MCowBQYDK2VwAyEA...
     -----END PUBLIC KEY-----
 
-A trust file is any number of these, with empty lines and `# comments` between them: what `contractor keys export`
-writes is one, and several are joined with `cat`. A key's id is the sha256 of its SubjectPublicKeyInfo in DER:
+The second line need not be there: it is the last day (UTC) on which what the key signs counts. A trust file is any
+number of these, with empty lines and `# comments` between them: what `contractor keys export` writes is one, and
+several are joined with `cat`. A key's id is the sha256 of its SubjectPublicKeyInfo in DER:
 `openssl pkey -pubin -in FILE -outform DER | sha256sum`.
 """
 
@@ -26,21 +28,27 @@ from contractor.core.values import Value
 _PUBLIC = bytes.fromhex("302a300506032b6570032100")  # what stands before the 32 bytes: RFC 8410, section 4
 _PRIVATE = bytes.fromhex("302e020100300506032b657004220420")  # and section 7, without attributes
 _LENGTH = 32
+_DAY = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]{0,63}\Z")
 
 Keys = Mapping[str, "PublicKey"]  # by id
 
 
 class PublicKey(Value, frozen=True):
-    """data: the 32 bytes of RFC 8032."""
+    """data: the 32 bytes of RFC 8032. until: the last day on which what it signs counts, "" for always."""
 
     name: str
     data: bytes
+    until: str = ""
 
     @property
     def id(self) -> str:
         """64 hexadecimal digits."""
         return digest.of_bytes(_PUBLIC + self.data)
+
+    def counts_at(self, moment: str) -> bool:
+        """Whether what it signed then counts. moment: a day, or a time that begins with one (RFC 3339, UTC)."""
+        return not self.until or (_DAY.match(moment) is not None and moment[:10] <= self.until)
 
 
 def by_id(keys: Iterable[PublicKey]) -> dict[str, PublicKey]:
@@ -57,9 +65,17 @@ def require_name(name: str) -> str:
     return name
 
 
+def require_day(text: str) -> str:
+    """A day as YYYY-MM-DD; Rejected else."""
+    if not _DAY.fullmatch(text):
+        raise Rejected(f"{text[:80]!r} is not a day", hint="write it as 2027-12-31")
+    return text
+
+
 def public_text(key: PublicKey) -> str:
     """A key as it stands in a trust file."""
-    return f"name: {key.name}\n{_pem('PUBLIC KEY', _PUBLIC + key.data)}"
+    until = f"valid-until: {key.until}\n" if key.until else ""
+    return f"name: {key.name}\n{until}{_pem('PUBLIC KEY', _PUBLIC + key.data)}"
 
 
 def private_text(data: bytes) -> str:
@@ -85,20 +101,24 @@ def parse(text: str, path: str) -> list[PublicKey]:
 
 
 def _parsed(text: str, path: str) -> Iterator[PublicKey]:
-    name, block, begun = "", "", 0
+    name, until, block, begun = "", "", "", 0
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
         if line == "-----BEGIN PUBLIC KEY-----" and not begun:
             begun = number
         elif line == "-----END PUBLIC KEY-----" and begun:
-            yield PublicKey(name or "unnamed", _unwrapped(block, _PUBLIC, f"{path}:{begun}", "public"))
-            name, block, begun = "", "", 0
+            yield PublicKey(name or "unnamed", _unwrapped(block, _PUBLIC, f"{path}:{begun}", "public"), until)
+            name, until, block, begun = "", "", "", 0
         elif begun:
             block += line
         elif line.startswith("name:"):
             name = line.removeprefix("name:").strip()
             if not NAME.match(name):
                 raise Rejected(f"{path}:{number}: {name[:80]!r} cannot be a key's name", hint=_HINT)
+        elif line.startswith("valid-until:"):
+            until = line.removeprefix("valid-until:").strip()
+            if not _DAY.fullmatch(until):
+                raise Rejected(f"{path}:{number}: {until[:80]!r} is not a day", hint="write it as 2027-12-31")
         elif line and not line.startswith("#"):
             raise Rejected(f"{path}:{number}: neither a name nor a public key", hint=_HINT)
     if begun:

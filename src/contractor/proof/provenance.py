@@ -110,7 +110,15 @@ def statements(record: Record, plan: Plan, store: Store, key: str) -> Iterator[t
         ),
     )
     for made in record.artifacts:
-        yield made, s.Statement(s.STATEMENT, subjects(made), s.PROVENANCE, predicate)
+        beside = tuple(_beside(other) for other in record.artifacts if other is not made)
+        details = msgspec.structs.replace(predicate.runDetails, byproducts=(*predicate.runDetails.byproducts, *beside))
+        about = msgspec.structs.replace(predicate, runDetails=details)
+        yield made, s.Statement(s.STATEMENT, subjects(made), s.PROVENANCE, about)
+
+
+def _beside(made: ArtifactInfo) -> s.Descriptor:
+    """Another artifact of the same build: so each statement tells the whole set."""
+    return s.Descriptor(name=f"{made.name}.tar", digest={"sha256": made.digest}, annotations={"role": "artifact"})
 
 
 def subjects(made: ArtifactInfo) -> tuple[s.Descriptor, ...]:
@@ -146,6 +154,11 @@ def hand_out(store: Store, build: str, made: ArtifactInfo, ring: Keyring) -> str
     return path
 
 
+def keys_digest(plan: Plan) -> str:
+    """Of the keys of a plan's steps: the same wherever the plan is made, and only of what would make the same."""
+    return digest.of_value([action.key for action in plan.actions])
+
+
 def _internal(record: Record, plan: Plan) -> dict[str, Any]:
     found: dict[str, Any] = {
         "arch": record.arch,
@@ -155,6 +168,7 @@ def _internal(record: Record, plan: Plan) -> dict[str, Any]:
         "epochOrigin": _FOLDERS.sub("", record.epoch_origin),
         "host": record.host,
         "isolation": record.tier,
+        "keys": keys_digest(plan),
         "limits": record.limits,
         "memory": record.memory,
         "plan": record.plan,

@@ -97,6 +97,11 @@ class Statement(msgspec.Struct, frozen=True):
         """The build's id."""
         return self.predicate.runDetails.metadata.invocationId
 
+    @property
+    def finished(self) -> str:
+        """When: RFC 3339, UTC."""
+        return self.predicate.runDetails.metadata.finishedOn
+
 
 def encode(statement: Statement) -> bytes:
     """Canonical JSON: what is signed."""

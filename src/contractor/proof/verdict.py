@@ -8,7 +8,7 @@ tests: https://in-toto.io/attestation/test-result/v0.1. A test is an artifact: p
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,7 +20,7 @@ from contractor.proof.provenance import record_digest, subjects
 from contractor.proof.signing import Signer
 from contractor.proof.statement import STATEMENT, TEST_RESULT, Descriptor, require_subjects
 from contractor.store.layout import Store
-from contractor.store.records import Records
+from contractor.store.records import Record, Records
 
 
 class Reproduction(Value, frozen=True):
@@ -33,6 +33,22 @@ class Reproduction(Value, frozen=True):
     same: tuple[str, ...] = ()
     different: tuple[str, ...] = ()
     varied: tuple[str, ...] = ()
+    finished: str = ""  # when: RFC 3339, UTC
+
+
+class Original(NamedTuple):
+    """What a verdict says of the first build: its artifacts, the sha256 of its record, its plan and its isolation."""
+
+    subjects: tuple[Descriptor, ...]
+    record: str
+    plan: str
+    isolation: str
+
+
+def original_of(record: Record) -> Original:
+    """Of a build that this store has."""
+    made = tuple(subject for made in record.artifacts for subject in subjects(made))
+    return Original(made, record_digest(record), record.plan, record.tier)
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -61,16 +77,19 @@ class Verdict(msgspec.Struct, frozen=True):
     def build(self) -> str:
         return str(self.about.get("build", ""))
 
+    @property
+    def finished(self) -> str:
+        return str(self.about.get("finished", ""))
 
-def statement(found: Reproduction, store: Store) -> Verdict:
+
+def statement(found: Reproduction, first: Original) -> Verdict:
     """What is signed."""
-    record = Records(store).read(found.build)
-    about = {**msgspec.to_builtins(found), "plan": record.plan, "isolation": record.tier}
-    compared = Descriptor(name="record.json", digest={"sha256": record_digest(record)}, annotations=about)
+    about = {**msgspec.to_builtins(found), "plan": first.plan, "isolation": first.isolation}
+    compared = Descriptor(name="record.json", digest={"sha256": first.record}, annotations=about)
     result = "PASSED" if found.outcome == "reproduced" else "FAILED"
     return Verdict(
         STATEMENT,
-        tuple(subject for made in record.artifacts for subject in subjects(made)),
+        first.subjects,
         TEST_RESULT,
         Result(result, (compared,), found.same, found.different),
     )
@@ -88,10 +107,15 @@ def decode(payload: bytes) -> Verdict:
     return verdict
 
 
-def write_verdict(found: Reproduction, store: Store, signer: Signer) -> tuple[str, str]:
+def verdict_at(store: Store, again: str) -> str:
+    """Where the verdict of a second build is."""
+    return f"{Records(store).folder(again)}/verdict.intoto.jsonl"
+
+
+def write_verdict(found: Reproduction, first: Original, store: Store, signer: Signer) -> tuple[str, str]:
     """Sign and write it; returns the file's path and its sha256."""
-    path = f"{Records(store).folder(found.again)}/verdict.intoto.jsonl"
-    envelope = seal(digest.canonical(statement(found, store)), signer)
+    path = verdict_at(store, found.again)
+    envelope = seal(digest.canonical(statement(found, first)), signer)
     try:
         with open(path, "wb") as file:
             file.write(envelope)

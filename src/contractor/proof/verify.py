@@ -57,16 +57,34 @@ def claim_of(line: bytes, trusted: Keys, *, allow_tainted: bool = False) -> Clai
     """
     opened = unseal(line, trusted)
     if s.kind_of(opened.payload) == s.TEST_RESULT:
-        return Claim(_passed(decode_verdict(opened.payload)), opened.keys)
+        verdict = _passed(decode_verdict(opened.payload))
+        return Claim(verdict, _in_time(verdict, opened.keys))
     statement = s.decode(opened.payload)
-    s.require_builder(statement, tuple(key.id for key in opened.keys))
+    keys = _in_time(statement, opened.keys)
+    s.require_builder(statement, tuple(key.id for key in keys))
     if statement.tainted and not allow_tainted:
         raise Refuted(
             f"the build {statement.build} is tainted: {statement.tainted}",
             details=("what was built is not what its plan alone would give",),
             hint="--allow-tainted if you want it all the same",
         )
-    return Claim(statement, opened.keys)
+    return Claim(statement, keys)
+
+
+def _in_time(statement: s.Statement | Verdict, keys: tuple[PublicKey, ...]) -> tuple[PublicKey, ...]:
+    """The keys that were valid when it was signed: today's date decides nothing, so old proof goes on holding.
+
+    The time is what the signer says; a key that was stolen is no longer trusted at all, or has a last day before that.
+    """
+    found = tuple(key for key in keys if key.counts_at(statement.finished))
+    if not found:
+        key, day = keys[0], statement.finished[:10] or "a day that it does not name"
+        raise Refuted(
+            f"signed by {key.name} on {day}, and that key was valid until {key.until}",
+            details=(key.id,),
+            hint="ask who signed it for a signature by another key",
+        )
+    return found
 
 
 def _passed(verdict: Verdict) -> Verdict:

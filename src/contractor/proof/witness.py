@@ -22,7 +22,7 @@ from contractor.store.records import Record
 
 if TYPE_CHECKING:
     from contractor.proof.provenance import Written
-    from contractor.proof.verdict import Reproduction
+    from contractor.proof.verdict import Original, Reproduction
 
 
 class Witness:
@@ -73,11 +73,11 @@ class Witness:
             write(record)
         return record
 
-    def verdict(self, found: Reproduction) -> str:
-        """Sign the verdict of a rebuild, and note it; returns the file's path."""
+    def verdict(self, found: Reproduction, first: Original) -> str:
+        """Sign the verdict of a rebuild of the first build, and note it; returns the file's path."""
         from contractor.proof.verdict import write_verdict
 
-        path, sha256 = write_verdict(found, self._store, self.journal.signer)
+        path, sha256 = write_verdict(found, first, self._store, self.journal.signer)
         self.journal.append("verdict", {**msgspec.to_builtins(found), "sha256": sha256})
         return path
 

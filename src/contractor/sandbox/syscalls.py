@@ -35,7 +35,7 @@ PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 
 _SYS_MOVE_MOUNT, _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT, _SYS_OPENAT2 = 429, 430, 431, 432, 437
-_RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 2, 16
+_RESOLVE_NO_MAGICLINKS, _RESOLVE_BENEATH, _RESOLVE_IN_ROOT = 2, 8, 16
 _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
@@ -75,9 +75,13 @@ def syncfs(fd: int) -> None:
     _check(_libc.syncfs(fd), "syncfs")
 
 
-def open_in_root(root: int, path: bytes, flags: int, mode: int = 0) -> int:
-    """openat2(2): a path as whoever has the directory `root` as its / would find it; no link and no ".." leads out."""
-    how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+def open_in_root(root: int, path: bytes, flags: int, mode: int = 0, *, beneath: bool = False) -> int:
+    """openat2(2): a path as whoever has the directory `root` as its / would find it; no link and no ".." leads out.
+
+    beneath: what would lead out is not taken as meant from `root`, but refused (EXDEV).
+    """
+    resolve = (_RESOLVE_BENEATH if beneath else _RESOLVE_IN_ROOT) | _RESOLVE_NO_MAGICLINKS
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve)
     return _check(_libc.syscall(_SYS_OPENAT2, root, path, how, ctypes.c_size_t(len(how))), "openat2")
 
 

@@ -158,5 +158,5 @@ def decoded(path: str, kind: type[T]) -> T | None:
     try:
         with open(path, "rb") as file:
             return msgspec.json.decode(file.read(), type=kind)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -21,6 +21,7 @@ from contractor.store import tarformat
 from contractor.store.tarformat import NANO, Member
 from contractor.store.walk import Found, selection, unreadable, walk
 
+WHITEOUT, OPAQUE = b".wh.", b".wh..opq"  # what begins a name of one that has gone; and of all that is below
 CHUNK = 1 << 20  # bytes; what is gathered before it is hashed and given to the sink
 
 # O_NONBLOCK: a fifo that took a file's place must not make us wait. It does nothing for a regular file.
@@ -36,6 +37,8 @@ class PackOptions(Value, frozen=True):
     specials: what becomes of devices and sockets (and a workspace's fifos): "skip" them, and say so, or "refuse".
     only_executable: without owners, nothing of a mode counts but whether the owner may execute: 0755 or 0644, as git
     keeps it, so that a checkout's umask does not change the bytes.
+    whiteouts: the tree is an upper directory of overlayfs, and the archive an image's layer: its marks of what has gone
+    become files named .wh.NAME (https://github.com/opencontainers/image-spec/blob/main/layer.md, "Whiteouts").
     """
 
     mtime_limit: int
@@ -43,6 +46,7 @@ class PackOptions(Value, frozen=True):
     owners: bool = False
     specials: Literal["skip", "refuse"] = "skip"
     only_executable: bool = False
+    whiteouts: bool = False
 
 
 class PackResult(Value, frozen=True):
@@ -89,10 +93,14 @@ class _Packer:
         ] = {}  # device and inode of a file with more names -> its first member
 
     def add(self, found: Found) -> None:
+        if self._options.whiteouts and found.name.startswith(WHITEOUT):
+            raise Rejected(f"{found.path!r} has a name that means something else in an image's layer: remove it")
         if found.kind == "f":
             self._add_file(found)
         elif found.kind == "d":
             self._write(tarformat.encode(self._member(found, tarformat.DIRECTORY, _fstat(found), fd=found.fd)))
+            if self._options.whiteouts and _is_opaque(found):
+                self._whiteout(found.path + WHITEOUT + OPAQUE)
         elif found.kind == "l":
             self._add_symlink(found)
         else:
@@ -160,13 +168,19 @@ class _Packer:
             status = os.stat(found.name, dir_fd=found.fd, follow_symlinks=False)
         except OSError as error:
             raise unreadable(found.path, error) from error
-        if stat.S_ISFIFO(status.st_mode) and self._options.owners:
+        if self._options.whiteouts and stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+            self._whiteout(found.path[: -len(found.name)] + WHITEOUT + found.name)
+        elif stat.S_ISFIFO(status.st_mode) and self._options.owners:
             self._files += 1
             self._write(tarformat.encode(self._member(found, tarformat.FIFO, status)))
         elif self._options.specials == "refuse":
             raise Rejected(f"{found.path!r} is a device, socket or fifo", hint="an archive cannot hold it; remove it")
         else:
             self._skipped.append(found.path)
+
+    def _whiteout(self, path: bytes) -> None:
+        self._files += 1
+        self._write(tarformat.encode(Member(path, tarformat.FILE, 0o600, 0, 0, 0, 0)))
 
     def _member(
         self, found: Found, kind: bytes, status: os.stat_result, *, link: bytes = b"", fd: int | None = None
@@ -202,6 +216,14 @@ class _Packer:
         self._sent += len(data)
         self._sha.update(data)
         self._sink(data)
+
+
+def _is_opaque(found: Found) -> bool:
+    """Whether nothing of what is below a directory of an overlay is seen through it."""
+    try:
+        return os.getxattr(found.fd, b"user.overlay.opaque") == b"y"
+    except OSError:
+        return False
 
 
 def _fstat(found: Found) -> os.stat_result:

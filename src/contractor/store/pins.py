@@ -32,7 +32,7 @@ def pin_of(store: Store, build: str) -> Pin | None:
             return msgspec.json.decode(file.read(), type=Pin)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return Pin()
 
 

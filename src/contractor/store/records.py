@@ -137,7 +137,7 @@ class Records:
                 record = msgspec.json.decode(file.read(), type=Record)
         except FileNotFoundError as error:
             raise Rejected(f"there is no build {build}", hint="`contractor list` shows the builds") from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Broken(f"the record of {build} cannot be read: {error}") from error
         if record.kept:  # in this store, which may have been elsewhere then
             return msgspec.structs.replace(record, kept=self._store.path("work", build, "place", "ws"))

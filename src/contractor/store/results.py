@@ -77,7 +77,7 @@ class Results:
                 continue
             try:
                 return self._decoder.decode(os.read(fd, os.fstat(fd).st_size))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 return None  # written by another version: as if it were not there
             finally:
                 os.close(fd)

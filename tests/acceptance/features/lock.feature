@@ -11,7 +11,7 @@ Feature: What is locked stays as it is
       - create-artifact: {name: result, files: [version]}
       """
     When it is locked
-    Then it prints "1 base"
+    Then it prints "2 bases"
     When the mirror has greeter 2.0 instead
     And the mirror is asked no more
     And it is built with: --locked --offline
@@ -29,7 +29,7 @@ Feature: What is locked stays as it is
       | version | 2.0\n |
 
   @user-only
-  Scenario: One package moves and all others stay; then all of them move
+  Scenario: One package moves and all others stay
     Given a mirror with greeter 1.0 (greeter-data), greeter-data 1.0, other 1.0
     And a specification that installs from it:
       """
@@ -64,11 +64,23 @@ Feature: What is locked stays as it is
     When it is built with: --locked --offline
     Then the artifact result holds:
       | versions | 2.0\n1.0\n3.0\n |
-    When it is locked with: --update
-    Then the exit code is 0
-    When it is built with: --locked --offline
+    When the mirror has greeter 4.0 (greeter-data (>= 4.0)), greeter-data 4.0, other 4.0 instead
+    And it is locked with: --update greeter
+    Then it says "greeter needs greeter-data (>= 4.0): greeter-data moves with it"
+    And it prints "1.0  ->  4.0"
+    When the mirror is asked no more
+    And it is built with: --locked --offline --fresh
     Then the artifact result holds:
-      | versions | 3.0\n3.0\n3.0\n |
+      | versions | 4.0\n4.0\n3.0\n |
+    And the mirror was not asked
+    When it is locked with: --update gretter
+    Then the exit code is 2
+    And it says "the lock has no package gretter"
+    And it says "hint: did you mean greeter?"
+    When it is locked with: --update libc6
+    Then the exit code is 2
+    And it says "but by its base debian-12"
+    And it says "`--update libc6 --base debian-12` moves it there"
 
   @user-only
   Scenario: A package that is added leaves the others where they are
@@ -147,7 +159,7 @@ Feature: What is locked stays as it is
   @user-only
   Scenario: A Release file that has expired stops a build, but not a locked one
     Given a mirror with greeter 1.0
-    And the mirror's Release file is valid for 20 seconds
+    And the mirror's Release file is valid for 15 seconds
     And a specification that installs from it:
       """
       - apt: [greeter, <OWN>]

@@ -61,8 +61,11 @@ Feature: What was built can be built again from its record, and compared
     When it is built with: -o $PROJECT/out
     And this is run: contractor compare last ./out
     Then the exit code is 0
-    When in out/SHA256SUMS, " two: " becomes " three: "
-    And this is run: contractor compare last ./out
+    When in out/SHA256SUMS, "  two.tar" becomes "  three.tar"
+    And this is run: contractor compare last ./out/SHA256SUMS
     Then the exit code is 3
-    And it prints "only in last: two"
-    And it prints "only in ./out: three"
+    And it prints "only in last: two.tar"
+    And it prints "only in ./out/SHA256SUMS: three.tar"
+    When this is run: contractor compare last ./out
+    Then the exit code is 3
+    And it prints "not what the SHA256SUMS beside it says: ./out/three.tar"

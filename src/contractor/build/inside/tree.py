@@ -62,7 +62,7 @@ def _points(inside: Inside, layers: tuple[str, ...]) -> str:
         os.mkdir(f"{points}/etc", 0o755)
         syscalls.mount_overlay([points, *reversed(layers)], "", "", TREE)
         try:
-            files = {name: _read_in_etc(name) for name in _ETC}
+            files = {name: _read_in_etc(name) for name in (*_ETC, "ld.so.preload")}
         finally:
             syscalls.umount(TREE)
         for name, line in _ETC.items():
@@ -70,6 +70,10 @@ def _points(inside: Inside, layers: tuple[str, ...]) -> str:
                 file.write(files[name] + (line if line.split(b":")[2] not in _ids(files[name]) else b""))
         with open(f"{points}/etc/hosts", "wb") as file:
             file.write(b"127.0.0.1 localhost contractor\n::1 localhost\n")
+        if inside.state.get("clock"):
+            from contractor.build.inside.vary import add_clock
+
+            add_clock(f"{points}/etc", files["ld.so.preload"])
         made[layers] = points
     return made[layers]
 

@@ -61,7 +61,7 @@ TYPES: dict[str, BuildType] = {
         codes={**_FAILED, 200: BuildStatus.CHROOTFAIL},
         sanitize=False,
     ),
-    "livefs": BuildType(f"{_HERE}.livefs", sanitize=False),
+    "livefs": BuildType(f"{_HERE}.livefs"),
     "snap": BuildType(f"{_HERE}.snap", proxy_info=True),
     "oci": BuildType(f"{_HERE}.oci"),
     "charm": BuildType(f"{_HERE}.craft"),

@@ -33,7 +33,7 @@ def parser() -> Parser:
         "ed25519 keys: your own, which sign provenance and the audit journal, and those of others that you trust. "
         "Without a command: list them. The first own key is made by the first build.",
     )
-    kinds = made.add_subparsers(dest="do", metavar="list|new|use|export|trust|untrust", parser_class=Part)
+    kinds = made.add_subparsers(dest="do", metavar="list|new|use|export|trust|until|untrust", parser_class=Part)
     listing = kinds.add_parser("list", help="all of them", description="List the own and the trusted keys.")
     listing.add_argument("--json", action="store_true", help="as JSON")
     new = kinds.add_parser("new", help="make a key", description="Make a key of your own.")
@@ -51,6 +51,14 @@ def parser() -> Parser:
     )
     trust.add_argument("file", help="what `contractor keys export` wrote, or any trust file")
     trust.add_argument("--name", metavar="NAME", help="the name that it has here (default: its own)")
+    until = kinds.add_parser(
+        "until",
+        help="say how long a key counts",
+        description="Say until when what a key signs counts, an own one or a trusted one. What it signed before that "
+        "goes on counting, years later; an own key does not sign after it.",
+    )
+    until.add_argument("key", help="its name, its id, or the beginning of its id")
+    until.add_argument("day", help="the last day (UTC), such as 2027-12-31; or always")
     untrust = kinds.add_parser("untrust", help="no longer", description="Take a key out of the trust file.")
     untrust.add_argument("key", help="its name, its id, or the beginning of its id")
     return made
@@ -72,6 +80,9 @@ def run(argv: list[str]) -> int:
         write_out(public_text(_chosen(ring, args.name)).encode(), args.output)
     elif args.do == "trust":
         _trust(ring, args.file, args.name)
+    elif args.do == "until":
+        key = ring.until(args.key, "" if args.day == "always" else args.day)
+        put([f"{key.name} counts {f'until {key.until}' if key.until else 'always'}  {key.id}"])
     else:
         key = ring.untrust(args.key)
         put([f"no longer trusted: {key.name}  {key.id}"])
@@ -81,11 +92,18 @@ def run(argv: list[str]) -> int:
 def _list(ring: Keyring, *, as_json: bool) -> int:
     own, others = ring.own(), ring.others()
     signs = ring.default() if len(own) == 1 or own else ""
+    mine = {key.id for key in own}
     rows = [(key, "own, signs" if key.name == signs else "own") for key in own]
-    rows += [(key, "trusted") for key in others if key not in own]
+    rows += [(key, "trusted") for key in others if key.id not in mine]
     if as_json:
         keys = [
-            {"name": key.name, "id": key.id, "own": key in own, "signs": key in own and key.name == signs}
+            {
+                "name": key.name,
+                "id": key.id,
+                "own": key.id in mine,
+                "signs": key.id in mine and key.name == signs,
+                "until": key.until,
+            }
             for key, _role in rows
         ]
         put_json({"version": JSON_VERSION, "keys": keys, "trust_file": ring.trust_file})
@@ -93,8 +111,12 @@ def _list(ring: Keyring, *, as_json: bool) -> int:
     if not rows:
         talk("no key yet: the first build makes one, or `contractor keys new NAME`")
         return 0
-    put(table([("name", "", "id"), *((key.name, role, key.id) for key, role in rows)]))
+    put(table([("name", "", "id"), *((key.name, f"{role}{_until(key)}", key.id) for key, role in rows)]))
     return 0
+
+
+def _until(key: PublicKey) -> str:
+    return f", until {key.until}" if key.until else ""
 
 
 def _chosen(ring: Keyring, name: str | None) -> PublicKey:

@@ -84,7 +84,7 @@ def run(argv: list[str]) -> int:
         witness=witness_of(store, settings),
     )
     try:
-        lock = make_lock(wanted, store, sandbox, options, emit=console)
+        lock = make_lock(wanted, store, sandbox, options, emit=console, say=lambda text: talk(sanitize(text)))
     finally:
         console.close()
     moved = changes(old, lock) if old is not None else []

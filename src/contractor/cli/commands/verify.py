@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,19 +16,24 @@ from contractor.build.conditions import VARIATIONS
 from contractor.build.context import Options
 from contractor.build.verify import verify
 from contractor.cli import config
+from contractor.cli.commands.keys import write_out
 from contractor.cli.console import make_console
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk
-from contractor.cli.proving import witness_of
+from contractor.cli.proving import ring_of, witness_of
 from contractor.cli.secrets import add_secret, read_secrets
 from contractor.cli.stop import Stop
+from contractor.cli.text import sanitize
 from contractor.cli.verify_text import exit_code, lines
 from contractor.core.errors import Rejected
-from contractor.proof.keyring import Keyring, read_keys
-from contractor.proof.keys import Keys, by_id
-from contractor.sandbox.local import choose
+from contractor.proof.keyring import read_keys
+from contractor.proof.keys import by_id
+from contractor.sandbox.local import LocalSandbox, choose
 from contractor.store.layout import Store
 from contractor.store.records import Record, Records
+
+if TYPE_CHECKING:
+    from contractor.build.elsewhere import Elsewhere
 
 JSON_VERSION = 1
 
@@ -47,6 +55,12 @@ def parser() -> Parser:
         "--vary", metavar="LIST", default=",".join(VARIATIONS), help="of these: %(default)s; '' for none of them"
     )
     made.add_argument("--trust", metavar="FILE", help="of provenance: trust the keys in FILE, and no others")
+    made.add_argument(
+        "--spec",
+        metavar="SPEC",
+        help="of provenance whose build is in another store: its specification here, with its lock; as from a capsule",
+    )
+    made.add_argument("-o", "--output", metavar="FILE", help="write the signed verdict here as well, for others")
     add_secret(made)
     made.add_argument("--one-id", action="store_true", help="isolate with one id only: degraded, for comparison")
     made.add_argument("--json", action="store_true", help="the verdict as JSON")
@@ -59,11 +73,8 @@ def run(argv: list[str]) -> int:
     settings = config.load()
     vary = _variations(args.vary)
     store, stop = open_store(args, settings), Stop()
-    if "/" in args.build or os.path.isfile(args.build):
-        record = _of_provenance(args.build, store, by_id(read_keys(args.trust)) if args.trust else None, settings)
-    else:
-        record = _of_build(args.build, store)
     sandbox = choose(one_id=args.one_id)
+    given = _given(args, store, sandbox, settings)
     secrets = read_secrets(args.secret)
     console = make_console(
         sys.stderr,
@@ -78,15 +89,20 @@ def run(argv: list[str]) -> int:
         stop.check()
         console.tick(time.time())
 
-    folder = os.path.dirname(record.spec)
+    folder = os.path.dirname(given.spec if isinstance(given, Record) else given.plan.file)
+    wanted = given.id if isinstance(given, Record) else given
     options = Options(folder=folder, secrets=secrets, tick=tick, witness=witness_of(store, settings))
     try:
-        verdict = verify(record.id, store, sandbox, options, emit=console, vary=vary)
+        verdict = verify(wanted, store, sandbox, options, emit=console, vary=vary)
     except KeyboardInterrupt:
         talk("stopped while the artifacts were compared: there is no verdict")
         raise
     finally:
         console.close()
+    if args.output and verdict.signed:
+        with open(verdict.signed, "rb") as file:
+            write_out(file.read(), args.output)
+        verdict = msgspec.structs.replace(verdict, signed=args.output)
     if args.json:
         put_json({"version": JSON_VERSION, **msgspec.to_builtins(verdict)})
     else:
@@ -94,22 +110,44 @@ def run(argv: list[str]) -> int:
     return exit_code(verdict)
 
 
+def _given(
+    args: argparse.Namespace, store: Store, sandbox: LocalSandbox, settings: config.Settings
+) -> Record | Elsewhere:
+    """What is to be built again."""
+    if "/" not in args.build and not os.path.isfile(args.build):
+        if args.spec:
+            raise Rejected("--spec goes with a file of provenance", hint="contractor verify FILE --spec SPEC")
+        return _of_build(args.build, store)
+    from contractor.proof.verify import read_claims
+
+    trusted = by_id(read_keys(args.trust)) if args.trust else ring_of(settings, store.root).trusted()
+    claims, troubles = read_claims(args.build, trusted)
+    for trouble in troubles:
+        talk(f"does not count: {sanitize(trouble.message)}")
+    if not args.spec:
+        from contractor.build.invocation import record_of
+
+        return record_of(claims, args.build, store)
+    from contractor.build.elsewhere import build_of
+    from contractor.build.prepare import Request
+
+    spec = f"{args.spec.rstrip('/')}/contractor.yaml" if os.path.isdir(args.spec) else args.spec
+    request = Request(spec=os.path.normpath(spec), base_folders=(Path(settings.bases),))
+    return build_of(claims, args.build, request, store, sandbox)
+
+
 def _of_build(text: str, store: Store) -> Record:
     """Of a verification, what it verified."""
     records = Records(store)
     record = records.read(records.find(text))
-    return records.read(record.asked[1]) if record.asked[:1] == (MARK,) else record
-
-
-def _of_provenance(path: str, store: Store, trusted: Keys | None, settings: config.Settings) -> Record:
-    """The build that a signed statement is about. Rejected: it is not here; Refuted: it is another than it says."""
-    from contractor.build.invocation import record_of
-    from contractor.proof.verify import read_claims
-
-    claims, troubles = read_claims(path, trusted if trusted is not None else Keyring(settings.keys).trusted())
-    for trouble in troubles:
-        talk(f"does not count: {trouble.message}")
-    return record_of(claims, path, store)
+    if record.asked[:1] != (MARK,):
+        return record
+    if record.asked[1] not in records.ids():
+        raise Rejected(
+            f"{record.id} verified {record.asked[1]}, which is in another store",
+            hint="verify its provenance again: contractor verify FILE --spec SPEC",
+        )
+    return records.read(record.asked[1])
 
 
 def _variations(text: str) -> tuple[str, ...]:

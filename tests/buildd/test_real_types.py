@@ -1,0 +1,261 @@
+"""Images, CI jobs, snaps and crafts built for real, by a worker, in a small image, as root and as an ordinary user."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_image
+import worker_kit
+
+USER = "contractor-test"
+PROJECT_TOOL = """#!/bin/sh
+# A tool of the tests: it records how it was called, and leaves what a real one would.
+echo "$(basename "$0") $*" >> /build/calls; env | sort > /build/env
+case "$(basename "$0") $1" in
+"snapcraft pull") echo pulled ;;
+"snapcraft ") echo snap > hello_1_amd64.snap; echo list > hello_1_amd64.manifest; ln -s /etc/passwd evil.snap
+  cat /build/calls ; head -n 100 /build/env ;;
+"rockcraft pack") echo rock > hello_1_amd64.rock ;;
+esac
+"""
+
+
+class Builder:
+    """One who builds, with folders of his own. A store that keeps the image's layer."""
+
+    def __init__(self, kind: str, top: Path, image: Path) -> None:
+        self.image = image
+        self.folder = top / kind
+        self.folder.mkdir()
+        self.prefix: list[str] = []
+        self.count = 0
+        if kind == "user" and os.getuid() == 0:
+            entry = pwd.getpwnam(ordinary_user())
+            os.chown(self.folder, entry.pw_uid, entry.pw_gid)
+            self.prefix = ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
+            (self.folder / "cache").mkdir()
+            os.chown(self.folder / "cache", entry.pw_uid, entry.pw_gid)
+
+    def build(self, tag: str, files: Mapping[str, str | bytes], **arguments: Any) -> worker_kit.Done:
+        """Build a repository that has these files."""
+        self.count += 1
+        repository = self.folder / f"source-{self.count}"
+        small_image.make_repository(repository, files)
+        with small_image.served(repository) as url:
+            given = {"name": "hello", "git_repository": f"{url}/source.git", **arguments}
+            return worker_kit.Worker(self.folder, tag, self.image, given, prefix=self.prefix).finish()
+
+
+def ordinary_user() -> str:
+    """A user with subordinate ids: made once, and left."""
+    try:
+        pwd.getpwnam(USER)
+    except KeyError:
+        subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", USER], check=True)
+    if USER not in Path("/etc/subuid").read_text():
+        from contractor.sandbox.probe import free_range
+
+        ids = f"{free_range()}-{free_range() + 65535}"
+        subprocess.run(["usermod", "--add-subuids", ids, "--add-subgids", ids, USER], check=True)
+    return USER
+
+
+@pytest.fixture(scope="module")
+def builders() -> Iterator[dict[str, Builder]]:
+    top = Path(tempfile.mkdtemp(prefix="contractor-types-", dir="/var/tmp"))
+    top.chmod(0o755)
+    (top / "image").mkdir()
+    image = small_image.make_image(top / "image", {"snapcraft": PROJECT_TOOL, "rockcraft": PROJECT_TOOL})
+    kinds = ("root", "user") if os.getuid() == 0 else ("user",)
+    try:
+        yield {kind: Builder(kind, top, image) for kind in kinds}
+    finally:
+        subprocess.run(["unshare", "--map-auto", "--map-root-user", "rm", "-rf", top], check=False, capture_output=True)
+        shutil.rmtree(top, ignore_errors=True)
+
+
+@pytest.fixture(params=("root", "user") if os.getuid() == 0 else ("user",))
+def builder(request: pytest.FixtureRequest, builders: dict[str, Builder]) -> Builder:
+    return builders[request.param]
+
+
+def layers(done: worker_kit.Done) -> list[dict[str, tarfile.TarInfo]]:
+    """The members of each layer, once every digest that names it has been checked."""
+    (entry,) = json.loads(done.content("manifest.json"))
+    (digests,) = json.loads(done.content("digests.json"))
+    config = done.content(entry["Config"])
+    assert entry["Config"] == f"{hashlib.sha256(config).hexdigest()}.json"
+    found = []
+    for diff_id, name in zip(json.loads(config)["rootfs"]["diff_ids"], entry["Layers"], strict=True):
+        layer_id = name.removesuffix("/layer.tar")
+        data = done.content(f"{layer_id}.tar.gz")
+        with tarfile.open(fileobj=io.BytesIO(data)) as opened:
+            found.append({member.name: member for member in opened})
+        assert diff_id == f"sha256:{hashlib.sha256(gzip.decompress(data)).hexdigest()}"
+        assert digests[diff_id] == {
+            "digest": f"sha256:{hashlib.sha256(data).hexdigest()}", "source": None, "layer_id": layer_id,
+        }  # fmt: skip
+    return found
+
+
+DOCKERFILE = """\
+FROM debian:12 AS first
+RUN echo built > /made; rm /etc/group; id > /who
+FROM docker.io/library/debian:bookworm
+ENV GREETING=hello
+ARG WHAT=nothing
+WORKDIR /srv/app
+COPY --chown=app:staff data/ ./data/
+COPY --from=first /made /who /from/
+RUN <<E
+echo "$GREETING $WHAT" > greeting; rm -r /home /usr/bin/sleep; ln -s greeting link
+rm -r /var; mkdir -p /var/new; chmod 4755 /usr/bin/head
+E
+USER app
+RUN ["/usr/bin/touch", "/tmp/mine"]
+CMD ["cat", "greeting"]
+"""
+
+
+def test_an_image_layer_by_layer_and_twice_the_same(builder: Builder) -> None:
+    files = {
+        "sub/Dockerfile": DOCKERFILE,
+        "sub/data/a.txt": "a\n",
+        "sub/data/x.o": "object",
+        "sub/data/l": "-> /etc/passwd",
+        "sub/.dockerignore": "**/*.o\n",
+    }
+    more = {"build_path": "sub", "build_args": {"WHAT": "world", "SECRET": "s3cr3t"}}
+    done = builder.build("oci", files, **more)
+    assert done.status == "OK", done
+    base, work, copied, stage, run, last = layers(done)
+    assert "usr/bin/bash" in base and base["etc/passwd"].uid == 0
+    assert {name for name, member in work.items() if not member.isdir()} == set() and "srv/app" in work
+    assert set(copied) == {"srv", "srv/app", "srv/app/data", "srv/app/data/a.txt", "srv/app/data/l"}
+    assert (copied["srv/app/data/a.txt"].uid, copied["srv/app/data/a.txt"].gid) == (77, 50)
+    assert copied["srv/app/data/l"].linkname == "/etc/passwd"
+    assert set(stage) == {"from", "from/made", "from/who"}
+    assert {".wh.home", "usr/bin/.wh.sleep", "srv/app/greeting", "srv/app/link", "var/new"} <= set(run)
+    assert "var/.wh..wh..opq" in run, "what was made anew hides what was below it"
+    assert run["usr/bin/head"].mode == 0o4755
+    assert {name: member.uid for name, member in last.items() if not member.isdir()} == {"tmp/mine": 77}
+    assert all(member.mtime <= small_image.EPOCH for layer in (base, work, run, last) for member in layer.values())
+    (entry,) = json.loads(done.content("manifest.json"))
+    config = json.loads(done.content(entry["Config"]))
+    assert config["config"]["Cmd"] == ["cat", "greeting"]
+    assert config["config"]["Env"][1:] == ["GREETING=hello"]
+    assert config["created"] == small_image.WHEN
+    assert "s3cr3t" not in json.dumps(config) + done.log
+    assert done.extra["revision_id"]
+    if builder.prefix or os.getuid():  # once is enough
+        assert builder.build("oci", files, **more).files == done.files
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "says"),
+    [
+        ("FROM alpine:3\n", "line 1: FROM: images cannot be fetched here, and alpine:3 is not this build's own"),
+        ("FROM base\nRUN exit 3\n", "line 2: RUN: the command failed (exit code 3)"),
+        ("FROM scratch\nRUN echo x\n", "line 2: RUN: the stage has no program /bin/sh"),
+        ("FROM base\nCOPY ../../etc/passwd /x\n", "line 2: '../../etc/passwd' leads out of the context"),
+        ("FROM base\nCOPY up /x\n", "line 2: no file of the context matches 'up'"),
+        ("FROM base\nUSER odd\nRUN true\n", "line 3: RUN as odd"),
+        ("FROM base\nUSER none\nRUN true\n", "line 3: the image's /etc/passwd does not know none"),
+        ("FROM base\nHEALTHCHECK NONE\nFOO x\n", "line 2: HEALTHCHECK: this instruction is not supported"),
+        ("FROM base\nRUN touch /.wh.x\n", "has a name that means something else"),
+        ("FROM base\nRUN rm -r /proc /dev || ls /proc > /dev/null; exit 4\n", "exit code 4"),
+    ],
+)
+def test_what_cannot_be_an_image_says_why(builders: dict[str, Builder], dockerfile: str, says: str) -> None:
+    builder = next(iter(builders.values()))
+    done = builder.build("oci", {"Dockerfile": dockerfile, "up": "-> ../../../etc/passwd"})
+    assert done.status == "PACKAGEFAIL", done
+    assert says in done.log
+
+
+def test_jobs_with_results(builder: Builder) -> None:
+    text = """
+pipeline: [[test, build], never]
+jobs:
+  test: {series: bookworm, architectures: amd64, run: "echo from the test; exit 3"}
+  build:
+    series: bookworm
+    architectures: [amd64]
+    run: |
+      mkdir dist; echo wheel > dist/a.whl; ln -s /etc/passwd dist/evil.whl; mkfifo dist/fifo.whl
+      ln -s / dist/root; echo up > ../up.deb; echo "VERSION=$N" > p; id -u
+    environment: {N: "1.2"}
+    root: false
+    output: {paths: ["dist/*.whl", "dist/root/etc/*", "../*.deb"], properties: {a: b}, dynamic-properties: p}
+  never: {series: bookworm, architectures: amd64, run: "true"}
+"""
+    jobs = [[["test", 0], ["build", 0]], [["never", 0]]]
+    done = builder.build("ci", {".launchpad.yaml": text}, jobs=jobs)
+    assert done.status == "PACKAGEFAIL", done
+    found = done.extra["jobs"]
+    assert {name: job["result"] for name, job in found.items()} == {"test:0": "FAILED", "build:0": "SUCCEEDED"}
+    cache = builder.folder / "cache"
+    assert "from the test\n" in (cache / found["test:0"]["log"]).read_text()
+    build = found["build:0"]
+    assert "\n2001\n" in (cache / build["log"]).read_text()
+    assert {name: (cache / sha1).read_text() for name, sha1 in build["output"].items()} == {
+        "a.whl": "wheel\n", "up.deb": "up\n",
+    }  # fmt: skip
+    assert json.loads((cache / build["properties"]).read_text()) == {"a": "b", "VERSION": "1.2"}
+
+
+def test_a_snap_with_a_small_snapcraft(builder: Builder) -> None:
+    more = {"build_request_id": "7", "target_architectures": ["arm64"], "build_source_tarball": True}
+    files = {"snap/snapcraft.yaml": "name: hello", "src/hello": "#!/bin/sh\necho hello\n"}
+    done = builder.build("snap", files, **more)
+    assert done.status == "OK", done
+    assert set(done.files) == {"hello_1_amd64.snap", "hello_1_amd64.manifest", "hello.tar.gz"}
+    assert "snapcraft pull\nsnapcraft \n" in done.log
+    for line in (
+        'SNAPCRAFT_IMAGE_INFO={"build-request-id": "lp-7"}',
+        "SNAPCRAFT_BUILD_FOR=arm64",
+        "SNAPCRAFT_BUILD_INFO=1",
+    ):
+        assert f"\n{line}\n" in done.log
+    sha512 = hashlib.sha512(done.content("hello_1_amd64.snap")).hexdigest()
+    assert f"{sha512}  ./hello_1_amd64.snap" in done.log
+    with tarfile.open(fileobj=io.BytesIO(done.content("hello.tar.gz"))) as opened:
+        members = {member.name: member for member in opened}
+    assert "hello/src/hello" in members and not any(".git" in name for name in members)
+    assert {(member.uid, member.gid, member.mtime) for member in members.values()} == {(0, 0, small_image.EPOCH)}
+    again = builder.build("snap", files, **more)
+    assert again.files["hello.tar.gz"] == done.files["hello.tar.gz"]
+
+
+def test_a_rock_and_a_charm_without_its_tool(builders: dict[str, Builder]) -> None:
+    builder = next(iter(builders.values()))
+    done = builder.build("rock", {"deep/rockcraft.yaml": "x", "evil": "-> /build"}, build_path="deep")
+    assert (done.status, set(done.files)) == ("OK", {"hello_1_amd64.rock"}), done
+    done = builder.build("rock", {"rockcraft.yaml": "x", "evil": "-> /build"}, build_path="evil")
+    assert done.status == "PACKAGEFAIL" and "build_path: 'evil' leads out of the source" in done.log, done
+    done = builder.build("charm", {"charmcraft.yaml": "x"})
+    assert done.status == "PACKAGEFAIL" and "charmcraft is not in this image" in done.log, done
+
+
+def test_the_fake_is_like_the_real_one() -> None:
+    """The contract that fake_target.py and the target both keep; in a process of its own, because it is many."""
+    code = "import test_fake_target; test_fake_target.check_real()"
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{worker_kit.ROOT}/src:{worker_kit.ROOT}/tests/buildd"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
