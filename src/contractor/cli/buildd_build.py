@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     stop, screen = Stop(), Screen(colour=config.load().colour)
     builder = Builder(args.url, timeout=args.timeout, tick=stop.check)
     arguments = arguments_of(args.args, args.arg)
-    build = args.id or f"{args.type}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+    build = args.id or f"{time.strftime('%Y%m%d-%H%M%S')}-{args.type}-{os.urandom(2).hex()}"
     with ExitStack() as stack:
         image = None if args.image_url or not os.path.exists(args.image) else open_file(args.image)
         files = {os.path.basename(path): open_file(path) for path in with_named(args.file)}
