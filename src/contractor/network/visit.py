@@ -1,7 +1,7 @@
 """One client connection of the proxy, from its first request to its end.
 
-Every request ends in exactly one of: its answer passed on; an answer of the proxy's own (400, 403, 408, 431, 502, 504);
-or, when half an answer is out already, a reset, so that no client can take half a file for a whole one.
+Every request ends in exactly one of: its answer passed on; an answer of the proxy's own (_REASONS); or, when half an
+answer is out already, a reset, so that no client can take half a file for a whole one.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ _REASONS = {
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
+    405: "Method Not Allowed",
     408: "Request Timeout",
     431: "Request Header Fields Too Large",
     501: "Not Implemented",
     502: "Bad Gateway",
     504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
     508: "Loop Detected",
 }
 
