@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import time
 from collections.abc import Callable
 
 import pytest
@@ -210,3 +211,58 @@ def test_while_some_packages_are_held_the_rest_is_asked_for(origin, proxy, shelf
     assert body(run.get(f"{older}/a_1_all.deb")) == b"today"  # lost, and fetched from where it once was
     assert b"has no answer for it" in run.get(f"{older}/other")
     assert all(OLDER.encode() not in head for head in server.heads)
+
+
+class Slow:
+    """A shelf whose disk takes its time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.kept: list[str] = []
+
+    def keep(self) -> Slow:
+        return self
+
+    def find(self, method: str, url: str) -> None:
+        return None
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def commit(self, digest: str) -> bool:
+        time.sleep(self._seconds)
+        self.kept.append(digest)
+        return True
+
+    def drop(self) -> None:
+        pass
+
+
+def test_a_slow_disk_holds_up_no_answer_and_loses_no_record(origin, proxy) -> None:
+    server = origin(lambda connection, head: not connection.sendall(response(head.split(b" ")[1])))
+    slow = Slow(0.05)
+    run = proxy(server.name, shelf=slow)
+    started = time.monotonic()
+    with run.connect() as client:
+        for number in range(20):
+            client.sendall(f"GET {server.url}/{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert client.recv(1000).endswith(f"/{number}".encode())
+    assert time.monotonic() - started < 0.7
+    run.running.__exit__(None, None, None)  # the step ends while most of them wait
+    assert [fetch.url for fetch in run.records] == [f"{server.url}/{number}" for number in range(20)]
+    assert [fetch.sha256 for fetch in run.records] == slow.kept
+    assert all(fetch.kept and fetch.verdict == "allowed" for fetch in run.records)
+
+
+def test_not_too_many_bodies_wait_for_the_disk(origin, proxy) -> None:
+    server = origin(response(b"x"))
+    slow = Slow(0.002)
+    run = proxy(server.name, shelf=slow)
+    most = 0
+    with run.connect() as client:
+        for _ in range(200):
+            client.sendall(f"GET {server.url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert client.recv(1000).endswith(b"x")
+            most = max(most, run.running._keeper._waiting)
+    assert 1 < most <= 65
+    assert len(run.wait(200)) == 200

@@ -23,6 +23,8 @@ _HOP_BY_HOP = frozenset(
     b" proxy-authentication-info".split()
 )
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+_MEANING = _FRAMING | {b"host"}
+_DIGITS = 18  # of a length: fewer than 63 bits
 _QUOTED = re.compile(r":? (?:bytearray\(|b['\"])")
 _HEAD = 64 << 10
 
@@ -54,7 +56,8 @@ def parse_target(text: str) -> Target:
     scheme, slashes, rest = text.partition("://")
     if not slashes or scheme.lower() != "http":
         raise Declined(400, "this is a proxy: it takes http:// URLs, and CONNECT for everything else", refused=True)
-    rest = rest.partition("#")[0]
+    if "#" in rest:
+        raise Declined(400, "the URL has a fragment, which no server is asked for", refused=True)
     end = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
     authority, path = rest[:end], rest[end:]
     if "@" in authority:  # RFC 9110 section 4.2.4
@@ -80,13 +83,25 @@ def end_to_end(message: h11.Request | h11.Response) -> Headers:
 
 
 def check_framing(request: h11.Request) -> None:
-    """Refuse a request whose length could be read in two ways; raises Declined with status 400."""
+    """Refuse a request that another reader may read otherwise; raises Declined with status 400, 405 or 505."""
     names = [name for name, _ in request.headers]
     chunked = b"transfer-encoding" in names
+    if request.http_version not in (b"1.0", b"1.1"):
+        version = request.http_version.decode("ascii")
+        raise Declined(505, f"this proxy speaks HTTP/1.1 and 1.0, not {version}", refused=True)
+    if request.method == b"TRACE":  # an upstream proxy may send back what we told it alone
+        raise Declined(405, "TRACE is not passed on", refused=True)
+    if any(b"_" in name and name.replace(b"_", b"-") in _MEANING for name in names):  # CGI takes one for the other
+        raise Declined(400, "the request has a header with an underscore that looks like another", refused=True)
     if chunked and b"content-length" in names:
         raise Declined(400, "the request has both Content-Length and Transfer-Encoding", refused=True)
     if chunked and request.http_version < b"1.1":
         raise Declined(400, "an HTTP/1.0 request cannot have Transfer-Encoding", refused=True)
+    if request.method == b"CONNECT" and not _FRAMING.isdisjoint(names):
+        raise Declined(400, "CONNECT has no body", refused=True)
+    for name, value in request.headers:
+        if name == b"content-length" and (len(value) > _DIGITS or (value.startswith(b"0") and value != b"0")):
+            raise Declined(400, "the request has a Content-Length that is not plainly written", refused=True)
 
 
 def has_body(request: h11.Request) -> bool:

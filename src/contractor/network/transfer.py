@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from contractor.core.fetch import Fetch, Verdict
+from contractor.network.keeper import Keeper
 from contractor.network.ledger import redact
 from contractor.network.shelf import Sink
 from contractor.network.wire import Declined
@@ -15,9 +16,13 @@ Piece = bytes | bytearray | memoryview
 
 
 class Transfer:
-    """Counts, hashes and keeps a body; `finish` records it, and only the first call does."""
+    """Counts, hashes and keeps a body; `finish` records it, and only the first call does.
 
-    def __init__(self, method: str, url: str, record: Callable[[Fetch], None]) -> None:
+    keeper: gives kept bodies their names; who has none keeps nothing.
+    """
+
+    def __init__(self, method: str, url: str, record: Callable[[Fetch], None], keeper: Keeper | None = None) -> None:
+        self._keeper = keeper
         self.sink: Sink | None = None  # where the body is kept
         self.headers: tuple[tuple[str, str], ...] = ()
         self.stored = False  # it comes out of the store
@@ -65,25 +70,31 @@ class Transfer:
         if self._finished:
             return
         self._finished = True
-        kept = self.sink is not None and verdict == "allowed"
-        if self.sink is not None:
-            if kept:
-                kept = self.sink.commit(self._sha256.hexdigest())
-            else:
-                self.sink.drop()
-        self._record(
-            Fetch(
-                method=self.method,
-                url=redact(self._url),
-                verdict=verdict,
-                status=self.status if status is None else status,
-                size=self.size,
-                sent=self.sent,
-                sha256=self._sha256.hexdigest() if self._hashed else "",
-                reason=reason,
-                kept=kept or (self.stored and verdict == "allowed"),
-                headers=self.headers,
-                at=self._at,
-                seconds=time.monotonic() - self._started,
+        digest, seconds = self._sha256.hexdigest(), time.monotonic() - self._started
+
+        def tell(kept: bool) -> None:
+            self._record(
+                Fetch(
+                    method=self.method,
+                    url=redact(self._url),
+                    verdict=verdict,
+                    status=self.status if status is None else status,
+                    size=self.size,
+                    sent=self.sent,
+                    sha256=digest if self._hashed else "",
+                    reason=reason,
+                    kept=kept,
+                    headers=self.headers,
+                    at=self._at,
+                    seconds=seconds,
+                )
             )
-        )
+
+        if self.sink is None:
+            tell(kept=self.stored and verdict == "allowed")
+        elif verdict == "allowed" and self._keeper is not None:
+            sink = self.sink
+            self._keeper.submit(lambda: sink.commit(digest), tell)
+        else:
+            self.sink.drop()
+            tell(kept=False)

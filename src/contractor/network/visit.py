@@ -1,7 +1,7 @@
 """One client connection of the proxy, from its first request to its end.
 
-Every request ends in exactly one of: its answer passed on; an answer of the proxy's own (400, 403, 408, 431, 502, 504);
-or, when half an answer is out already, a reset, so that no client can take half a file for a whole one.
+Every request ends in exactly one of: its answer passed on; an answer of the proxy's own (_REASONS); or, when half an
+answer is out already, a reset, so that no client can take half a file for a whole one.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import h11
 
 from contractor.core.fetch import FROM_STORE, Fetch
 from contractor.network.bulk import LONG, Bulk
 from contractor.network.dial import Dialer, ProxyLimits
+from contractor.network.keeper import Keeper
 from contractor.network.message import (
     Reply,
     Target,
@@ -40,11 +42,13 @@ _REASONS = {
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
+    405: "Method Not Allowed",
     408: "Request Timeout",
     431: "Request Header Fields Too Large",
     501: "Not Implemented",
     502: "Bad Gateway",
     504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
     508: "Loop Detected",
 }
 
@@ -59,25 +63,24 @@ class _Sent:
         return self._size
 
 
+class Shared(NamedTuple):
+    """What the visits of one proxy have in common. keeper, lanes: without them nothing is kept, or passes in bulk."""
+
+    dialer: Dialer
+    limits: ProxyLimits
+    record: Callable[[Fetch], None]
+    shelf: Shelf | None = None
+    keeper: Keeper | None = None
+    lanes: asyncio.Semaphore | None = None
+
+
 class Visit:
     """Serves the requests of one client, one after the other; keeps one server connection for the next request."""
 
-    def __init__(
-        self,
-        client: Wire,
-        dialer: Dialer,
-        limits: ProxyLimits,
-        record: Callable[[Fetch], None],
-        shelf: Shelf | None = None,
-        lanes: asyncio.Semaphore | None = None,
-    ) -> None:
-        self._shelf = shelf
-        self._lanes = lanes
+    def __init__(self, client: Wire, shared: Shared) -> None:
         self._client = client
-        self._dialer = dialer
-        self._limits = limits
-        self._record = record
-        self._conn = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head)
+        self._dialer, self._limits, self._record, self._shelf, self._keeper, self._lanes = shared
+        self._conn = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head)
         self._transfer: Transfer | None = None
         self._answered = False  # a byte of an answer is out: too late for one of our own
         self._kept: tuple[str, int, Wire] | None = None
@@ -108,7 +111,7 @@ class Visit:
             if request is None:
                 return False
             method, url = request.method.decode("ascii", "replace"), request.target.decode("ascii", "replace")
-            self._transfer = Transfer(method, url, self._record)
+            self._transfer = Transfer(method, url, self._record, self._keeper)
             check_framing(request)
             check_loop(request, self._dialer.upstream)
             if request.method == b"CONNECT":
@@ -209,6 +212,8 @@ class Visit:
         out = self._conn.send(h11.Response(status_code=head.status_code, headers=headers, reason=head.reason)) or b""
         transfer.begin_body(head.status_code)
         if self._shelf is not None and transfer.method == "GET" and head.status_code in _KEPT:
+            if self._keeper is not None:
+                await self._keeper.room()
             transfer.sink = self._shelf.keep()
             transfer.headers = tuple(
                 (name.decode("latin-1"), value.decode("latin-1"))
