@@ -19,6 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SCRIPTED = str(ROOT / "tests" / "buildd" / "scripted_worker.py")
+WORKER = ("-P", "-m", "contractor.buildd.worker")
 _STATUS = b"<?xml version='1.0'?><methodCall><methodName>status</methodName><params></params></methodCall>"
 _REQUEST = (
     b"POST /rpc HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n" % len(_STATUS) + _STATUS

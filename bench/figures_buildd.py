@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.buildd_load import SCRIPTED, Daemon, Process, statuses
+from bench.buildd_load import ROOT, SCRIPTED, WORKER, Daemon, Process, statuses
 from bench.figures import Figure
 from bench.machine import Machine, median
 
@@ -121,9 +122,43 @@ def memory(_machine: Machine) -> list[Figure]:
     ]
 
 
+def first_line(machine: Machine) -> list[Figure]:
+    """From build() to the first line that a program in the target writes, the image being a layer already. The target's
+    apt-get is a script that writes a line: what is left is the daemon, the worker and the sandbox."""
+    sys.path.append(str(ROOT / "tests" / "buildd"))
+    from target_kit import image_of, small_tree
+
+    folder = machine.folder / "buildd"
+    small_tree(folder / "tree", {"apt-get": "echo the first line"})
+    (folder / "filecache").mkdir()
+    image_of(folder / "tree", folder / "filecache" / "image")
+    (folder / "filecache" / "x.dsc").write_text("Source: x\n")
+    machine.own(folder)
+    as_user = ("setpriv", f"--reuid={machine.user}", f"--regid={machine.user}", "--init-groups")
+    prefix = as_user if os.getuid() == 0 else ()
+    archives = ["deb http://deb.debian.org/debian bookworm main"]
+    given = {"series": "bookworm", "suite": "bookworm", "ogrecomponent": "main", "archives": archives}
+    taken = []
+    with Daemon(folder, [*WORKER], prefix) as daemon:
+        for number in range(12):
+            log = daemon.cache / "buildlog"
+            began = time.perf_counter()
+            daemon.rpc.build(f"TIMED-{number}", "binarypackage", "image", {"x.dsc": "x.dsc"}, given)
+            while not log.exists() or b"\nthe first line\n" not in log.read_bytes():
+                if time.perf_counter() - began > 60:
+                    raise TimeoutError(log.read_text())
+                time.sleep(0.001)
+            taken.append(time.perf_counter() - began)
+            daemon.finish(abort=False)
+    found = median(taken[2:])  # the first one makes the layer
+    words = f"{found:.3f} s (with an image that is new: {taken[0]:.2f} s)"
+    return [Figure("build() to a step's first line, image cached", "0.3 s", words, found <= 0.3)]
+
+
 ALL: dict[str, Callable[[Machine], list[Figure]]] = {
     "buildd-status": status,
     "buildd-thousand": thousand,
     "buildd-fetch": fetch,
     "buildd-memory": memory,
+    "buildd-first-line": first_line,
 }

@@ -22,7 +22,7 @@ def matrix(machine: Machine) -> list[Figure]:
     build = machine.build(folder / "contractor.yaml", *_GIVEN)
     machine.run(build)
     one, two = [], []
-    for _ in range(5):
+    for _ in range(3):
         one.append(machine.timed([*build, *_ANEW]))
         two.append(machine.timed([*build, *_ANEW, "--jobs", "2"]))
     ratio = median(two) / median(one)
@@ -73,7 +73,7 @@ def verify(machine: Machine) -> list[Figure]:
     machine.run([machine.command, "lock", str(spec), "--plain"])
     machine.run(machine.build(spec, "--locked"))
     build, again = [], []
-    for _ in range(5):
+    for _ in range(3):
         build.append(machine.timed(machine.build(spec, "--locked", "--offline", "--fresh")))
         again.append(machine.timed([machine.command, "verify", "debian-package", "--plain"]))
     ratio = median(again) / median(build)

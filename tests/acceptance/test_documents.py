@@ -7,6 +7,7 @@ import importlib
 import re
 import shlex
 import shutil
+import time
 from pathlib import Path
 
 import documents
@@ -18,7 +19,7 @@ from contractor.cli.main import COMMANDS
 
 _ROOT = Path(__file__).parents[2]
 _DOCUMENTS = [path for path in (_ROOT / "README.md", _ROOT / "docs" / "tutorial.md") if path.exists()]
-_RUN = [_ROOT / "docs" / "how-to" / name for name in ("debug.md", "lock.md")]
+_RUN = [_ROOT / "docs" / "how-to" / name for name in ("debug.md", "lock.md", "verify.md")]
 _BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
@@ -78,13 +79,41 @@ def test_commands_in_documents_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", _RUN, ids=lambda path: path.name)
 def test_a_document_shows_what_happens(path: Path, accounts: dict[str, Account]) -> None:
-    """As an ordinary user, in an empty folder of the name that the reader's has."""
     world = World(accounts["user"], path.stem)
-    folder, programs = world.top / "words", world.top / "bin"
-    for made in (folder, programs):
-        made.mkdir()
     for build in world.store.glob("builds/*-words-*"):  # of a store that is kept for the next run of the tests
         shutil.rmtree(build)
+    read(world, path.read_text(), world.top / "words")
+
+
+def test_how_to_run_a_builder_shows_what_happens(accounts: dict[str, Account]) -> None:
+    """The builder that the document starts in another terminal runs here, on a port that is free."""
+    world = World(accounts["user"], "run-a-builder")
+    text = (_ROOT / "docs" / "how-to" / "run-a-builder.md").read_text()
+    command = re.search(r"^```sh\ncontractor (buildd serve)$", text, re.MULTILINE)
+    assert command, "it does not say how to start a builder"
+    cache, log = world.top / "filecache", world.top / "builder.log"
+    argv = [*world.account.command, *command[1].split(), "--store", str(world.store), "--bindport", "0"]
+    with log.open("wb") as output:
+        server = world.account.popen([*argv, "--filecache", str(cache)], stdout=output, stderr=output)
+    try:
+        until = time.monotonic() + 30
+        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)/rpc", log.read_text())):
+            assert server.poll() is None and time.monotonic() < until, log.read_text()
+            time.sleep(0.05)
+        port = found[1]
+        text = re.sub(r"localhost(?!:)", f"localhost:{port}", text).replace(":8221/rpc", f":{port}/rpc")
+        text = text.replace("localhost:8221", f"localhost:{port}")
+        read(world, text, world.top / "words")
+    finally:
+        server.terminate()
+        assert server.wait(60) == 0, log.read_text()
+
+
+def read(world: World, text: str, folder: Path) -> None:
+    """Follow a document as an ordinary user, in an empty folder of the name that the reader's has."""
+    programs = world.top / "bin"
+    for made in (folder, programs):
+        made.mkdir()
     (folder / ".run").write_text(world.token)  # a source that the store has never seen
     wrapper = programs / "contractor"
     wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(world.account.command)} "$@"\n')
@@ -100,11 +129,11 @@ def test_a_document_shows_what_happens(path: Path, accounts: dict[str, Account])
         world.account.own(folder)
 
     ran = 0
-    for command, screen in documents.follow(path.read_text(), reader, write):
+    for command, screen in documents.follow(text, reader, write):
         lacks = documents.lacking(command.shown, screen)
         assert not lacks, "\n".join([f"$ {command.line}", f"does not show: {lacks}", "but:", *screen])
         ran += 1
-    assert ran == len(re.findall(r"^\$ ", path.read_text(), re.MULTILINE)), "a command was not found"
+    assert ran == len(re.findall(r"^\$ ", text, re.MULTILINE)), "a command was not found"
 
 
 def test_what_a_document_shows_must_be_there_and_in_its_order() -> None:

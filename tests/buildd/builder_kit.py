@@ -21,11 +21,13 @@ _START = """
 import sys, json
 from contractor.buildd.configuration import Configuration
 from contractor.buildd.daemon import serve
-from contractor.buildd import server
+from importlib import import_module
 options, worker = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 for name, value in options.pop("limits", {}).items():
-    assert hasattr(server, name)
-    setattr(server, name, value)
+    module, _, name = name.rpartition(".")
+    module = import_module("contractor.buildd." + module)
+    assert hasattr(module, name)
+    setattr(module, name, value)
 def ready(found):
     print(found[0][1], flush=True)
 sys.exit(serve(Configuration(**options), ready, worker))
@@ -38,7 +40,7 @@ class Daemon:
     def __init__(self, folder: Path, worker: list[str], **options: Any) -> None:
         import json
 
-        self.cache = folder / "filecache"
+        self.cache = Path(options.get("cache") or folder / "filecache")
         self.log = folder / "daemon.log"
         given = {
             "architecture": "amd64", "cache": str(self.cache), "store": str(folder / "store"), "host": "127.0.0.1",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -54,17 +56,35 @@ class Repository:
 class Server:
     """Serves what is below a folder on 127.0.0.1."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, scheme: str = "http") -> None:
         self._folder = folder
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"{scheme}://127.0.0.1:{port}"
 
     def repository(self, name: str) -> Repository:
-        return Repository(self._folder / name, f"{self._url}/{name}/.git")
+        return Repository(self._folder / name, f"{self.url}/{name}/.git")
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+@contextmanager
+def git_daemon(folder: Path) -> Iterator[Server]:
+    """The same by git's own protocol, which gives single commits and any reference."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    argv = ["git", "daemon", "--export-all", f"--base-path={folder}", "--listen=127.0.0.1", f"--port={port}",
+            "--verbose", str(folder)]  # fmt: skip
+    process = subprocess.Popen(argv, env=_ENV, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        assert process.stderr is not None
+        assert b"Ready" in process.stderr.readline()
+        yield Server(folder, port, "git")
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ The id is a list of words with dashes between them:
   stderr         last words
   wait           until it is told to end; then ABORTED
   deaf           forever, whatever it is told
+  linger         ends well, and does not go
   garbage        an event that is none
   crash          ends without a result
   ok packagefail depfail chrootfail givenback builderfail   how it ends
@@ -106,6 +107,10 @@ class Script:
     def deaf(self) -> None:
         while True:
             time.sleep(1)
+
+    def linger(self) -> None:
+        self.end("ok")
+        self.deaf()
 
     def garbage(self) -> None:
         os.write(self.job["events"], b"not json\n")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from builder_kit import Daemon
 
-from contractor.buildd.cache import Cache
+from contractor.buildd.cache import OLD, Cache
 
 Start = Callable[..., Daemon]
 
@@ -129,8 +129,16 @@ def test_an_abort_that_fails(start: Start) -> None:
     assert daemon.children() == []
 
 
+def test_a_worker_that_does_not_go_is_killed(start: Start) -> None:
+    daemon = start(limits={"builder._ENDED_WITHIN": 0.2})
+    daemon.build("say-result-linger")
+    status = daemon.wait()
+    assert status["build_status"] == "BuildStatus.OK" and "hello.deb" in status["filemap"]
+    assert daemon.children() == []
+
+
 def test_an_abort_of_a_build_that_has_just_ended(daemon: Daemon) -> None:
-    for _ in range(10):
+    for _ in range(20):
         daemon.build("ok")
         with contextlib.suppress(xmlrpc.client.Fault):
             daemon.rpc.abort()
@@ -148,6 +156,19 @@ def test_a_port_that_is_taken(start: Start, tmp_path: Path) -> None:
     port = start().port
     with pytest.raises(AssertionError, match=f"port {port}"):
         start(port=port, cache=str(tmp_path / "other"))
+
+
+def test_localhost_is_one_port_on_every_address_that_it_has(start: Start) -> None:
+    daemon = start(host="localhost")
+    for host in ("127.0.0.1", "localhost"):
+        with xmlrpc.client.ServerProxy(f"http://{host}:{daemon.port}/rpc") as client:
+            assert client.echo(host) == [host]
+    assert f"127.0.0.1:{daemon.port}" in daemon.log.read_text()
+
+
+def test_a_host_that_is_not_here(start: Start) -> None:
+    with pytest.raises(AssertionError, match=r"192\.0\.2\.1 port 0"):
+        start(host="192.0.2.1")
 
 
 def test_a_damaged_state_is_told(start: Start) -> None:
@@ -171,42 +192,45 @@ def test_the_worker_is_not_spared_by_the_oom_killer_and_knows_nothing(start: Sta
 
 def test_expiry(tmp_path: Path) -> None:
     cache = Cache(str(tmp_path))
-    now = time.time()
-    ages = {"old": 3, "new": 1, "used": 3, "buildlog": 9, ".hidden": 9, "result": 3, "touched": 3}
-    for name, days in ages.items():
+    later = time.time() + OLD + 60
+    for name in ("old", "new", "used", "buildlog", ".hidden", "result", "touched"):
         (tmp_path / name).write_bytes(b"x")
-        os.utime(tmp_path / name, (now, now - days * 86400))
+        os.utime(tmp_path / name, (0, 0))  # copied here with the time that it had elsewhere
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("/etc/passwd")
-    asked = []
+    assert cache.expire(set) == []
+    os.utime(tmp_path / "new", (later, later))
 
     def kept() -> set[str]:
-        cache.use(["touched"])
-        asked.append(1)
+        os.utime(tmp_path / "touched", (later, later))
         return {"used", "result"}
 
-    assert cache.expire(kept) == ["old"]
-    assert asked
-    assert sorted(os.listdir(tmp_path)) == sorted([*(ages.keys() - {"old"}), "folder", "link"])
-    assert cache.expire(set) == ["result", "used"] or set(os.listdir(tmp_path)).isdisjoint({"result", "used"})
+    assert cache.expire(kept, later) == ["old"]
+    assert sorted(cache.expire(set, later)) == ["result", "used"]
+    assert sorted(os.listdir(tmp_path)) == [".hidden", "buildlog", "folder", "link", "new", "touched"]
 
 
 def test_expiry_spares_what_a_build_uses(start: Start) -> None:
     daemon = start()
     daemon.build("result-ok")
     status = daemon.wait()
-    daemon.put(b"old and unused")
-    long_ago = time.time() - 9 * 86400
-    for path in daemon.cache.iterdir():
-        os.utime(path, (long_ago, long_ago))
+    unused = daemon.cache / daemon.put(b"old and unused")
     daemon.kill()
-    again = start()  # it looks through its cache when it starts
-    names = {path.name for path in again.cache.iterdir()}
+    start(limits={"cache.OLD": 0.0})  # it looks through its cache when it starts
     end = time.monotonic() + 10
-    while again.put.__self__.cache.joinpath(sha1(b"old and unused")).exists():
+    while unused.exists():
         assert time.monotonic() < end
-    names = {path.name for path in again.cache.iterdir()}
+        time.sleep(0.01)
+    names = set(os.listdir(daemon.cache))
     assert {"buildlog", status["filemap"]["hello.deb"], sha1(b"an image"), sha1(b"a source")} <= names
+
+
+def test_another_daemons_leavings_go(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "filecache").mkdir()
+    for name in ("buildlog", "buildlog.unsanitized", ".unfinished", "kept"):
+        (tmp_path / "filecache" / name).write_bytes(b"x")
+    daemon = start()
+    assert [name for name in os.listdir(daemon.cache) if not name.startswith((".state", ".lock"))] == ["kept"]
 
 
 def sha1(data: bytes) -> str:

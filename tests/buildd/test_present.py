@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -12,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from builder_kit import Daemon
+from builder_kit import ARGUMENTS, Daemon
 from file_server import Librarian
 
 BODY = os.urandom(3 << 20)
+SMALL = (hashlib.sha1(b"an image").hexdigest(), {"x.dsc": hashlib.sha1(b"a source").hexdigest()}, ARGUMENTS)
 SHA1, SHA256 = hashlib.sha1(BODY).hexdigest(), hashlib.sha256(BODY).hexdigest()
 
 
@@ -154,10 +156,31 @@ def test_a_full_disk(
         answer = daemon.rpc.ensurepresent(SHA1, f"{librarian.url}/file", "", "")
         assert answer == [False, "Error accessing Librarian: the disk of the file cache is full"]
         assert [path.name for path in small.iterdir() if path.name not in (".lock", ".state.json")] == []
+        daemon.put(b"an image")
+        daemon.put(b"a source")
+        with contextlib.suppress(OSError), open(small / "full", "wb") as file:
+            file.write(BODY)
+        with pytest.raises(xmlrpc.client.Fault, match="error"):
+            daemon.rpc.build("ok", "binarypackage", *SMALL)
         assert daemon.rpc.status()["builder_status"] == "BuilderStatus.IDLE"
+        (small / "full").unlink()
+        assert daemon.rpc.build("ok", "binarypackage", *SMALL)[0] == "BuilderStatus.BUILDING"
+        assert daemon.wait()["build_status"] == "BuildStatus.OK"
         daemon.end()
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def test_a_stopped_daemon_gives_up_its_downloads(start: Callable[..., Daemon], librarian: Librarian) -> None:
+    librarian.files["/file"] = BODY
+    daemon = start()
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(daemon.rpc.ensurepresent, SHA1, f"{librarian.url}/slow/file", "", "")
+        assert librarian.began.wait(10)
+        assert daemon.end() == 0
+        with pytest.raises((ConnectionError, xmlrpc.client.Error, OSError)):
+            asked.result(20)
+    assert left(daemon) == []
 
 
 def test_a_killed_download_leaves_nothing(start: Callable[..., Daemon], librarian: Librarian) -> None:

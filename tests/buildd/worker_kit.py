@@ -62,9 +62,8 @@ class Worker:
         while event := self.event():
             events.append(event)
         assert self.process.stdout is not None
-        words = self.process.stdout.read().decode()
-        self.process.stdout.close()
-        self._events.close()
+        with self.process.stdout, self._events:
+            words = self.process.stdout.read().decode()
         self.process.wait(timeout)
         return Done(self, events, words)
 

@@ -193,6 +193,30 @@ def test_an_artifact_with_a_secret_is_not_made(account: Account, given: tuple[st
     assert not [where for where, data in _in_store(account) if "/blobs/" in where and other in data]
 
 
+def test_no_process_shows_it_while_it_is_used(accounts: dict[str, Account]) -> None:
+    """Neither by its arguments nor by its environment, inside or outside; as whoever may look at all of them."""
+    account = next(iter(accounts.values()))
+    path = account.home / "secret-TOKEN"
+    path.write_bytes(TOKEN)
+    step = {"shell": "cat /run/secrets/TOKEN > /tmp/copy; touch begun; sleep 3", "secrets": ["TOKEN"]}
+    running = account.start("build", _write(account, [step]), "--fresh", "--plain", "--secret", f"TOKEN={path}")
+    until = time.monotonic() + 20
+    while not [*account.store.glob("work/*/place/ws/begun")] and time.monotonic() < until:
+        time.sleep(0.05)
+    looked = 0
+    for shown in (*Path("/proc").glob("[0-9]*/cmdline"), *Path("/proc").glob("[0-9]*/environ")):
+        try:
+            data = shown.read_bytes()
+        except OSError:
+            continue
+        looked += b"sleep\0003" in data
+        assert TOKEN not in data, shown
+    assert looked, "the step was not running"
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 0, err
+    _search(account, out, err)
+
+
 def test_a_secret_that_the_plan_has_anyway_is_none(account: Account, given: tuple[str, ...]) -> None:
     spec = _write(account, [_python("uses", "pass"), {"name": "other", "shell": f"echo {TOKEN.decode()}"}])
     done = account.run("build", spec, "--fresh", "--plain", *given)

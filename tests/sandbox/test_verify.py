@@ -210,6 +210,9 @@ def test_nothing_piles_up(account: Account, spec: Path) -> None:
         assert Path(found["signed"]).exists()
     assert _stored(account) == before
     assert account.leftovers() == []
+    noted = account.run("audit", "show", "--kind", "verdict", "--build", build, "--json", "-n", "0").stdout
+    assert len(noted.splitlines()) == 3  # each once
+    assert account.run("audit", "verify").returncode == 0
 
 
 def _stored(account: Account) -> set[str]:
@@ -377,6 +380,16 @@ def test_what_proves_nothing_is_refused(account: Account, spec: Path) -> None:
     for text in ("nonsense", "../../etc", "last~99"):
         _refused(account, text)
     _refused(account, "last", "--vary", "nonsense")
+
+
+def test_a_later_build_is_not_compared_with_a_verification(account: Account, spec: Path) -> None:
+    _write(account, spec, [{"shell": "echo a > a"}, *_artifacts("a")])
+    _verify(account, _build(account, spec), "-o", str(account.home / "verdict"))
+    assert account.run("provenance", "show", str(account.home / "verdict")).returncode == 0
+    _write(account, spec, [{"shell": "echo b > a"}, *_artifacts("a")])
+    done = account.run("build", str(spec), "--plain")
+    assert b"script line 1 changed" in done.stderr
+    assert b"verify" not in done.stderr
 
 
 def test_two_at_once(account: Account, spec: Path) -> None:

@@ -47,13 +47,14 @@ def test_what_was_kept_comes_back(captured, data):
     assert os.stat(captured.path(digest)).st_mode & 0o777 == 0o600
 
 
-def test_what_was_dropped_or_never_there_does_not(captured, tmp_path):
+@pytest.mark.parametrize("data", [b"half", b"h" * (1 << 20)], ids=len)
+def test_what_was_dropped_or_never_there_does_not(captured, tmp_path, data):
     writer = captured.writer()
-    writer.write(b"half")
-    assert captured.open(sha(b"half")) is None
+    writer.write(data)
+    assert captured.open(sha(data)) is None
     writer.drop()
-    assert captured.open(sha(b"half")) is None
-    assert os.listdir(tmp_path / "captured" / "tmp") == []
+    assert captured.open(sha(data)) is None
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
 @pytest.mark.parametrize("damage", [b"", b"x" * 100, b"Y"])
@@ -80,13 +81,44 @@ def test_several_may_keep_the_same_at_once(captured):
         assert body.read() == data
 
 
-def test_a_full_disk_is_told(captured):
+@pytest.mark.parametrize("size", [0, 10, 256 << 10, (256 << 10) + 1, 1 << 20])
+@pytest.mark.parametrize("step", [100_000, 1 << 20])
+def test_a_body_is_the_same_whatever_pieces_it_came_in(captured, tmp_path, size, step):
+    data, reused = os.urandom(size), bytearray(step)
     writer = captured.writer()
-    full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, writer._fd)
-    os.close(full)
+    for start in range(0, size, step):
+        piece = data[start : start + step]
+        reused[: len(piece)] = piece
+        writer.write(memoryview(reused)[: len(piece)])  # whose memory has something else in it soon
+    assert writer.commit(sha(data))
+    with captured.open(sha(data)) as body:
+        assert body.read() == data
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [sha(data)]
+
+
+def test_a_body_that_is_there_is_not_written_again_unless_it_is_damaged(captured):
+    digest = keep(captured, b"x" * 50)
+    path = Path(captured.path(digest))
+    age(path)
+    before = path.stat()
+    keep(captured, b"x" * 50)
+    assert (path.stat().st_ino, path.stat().st_mtime > before.st_mtime) == (before.st_ino, True)
+    path.write_bytes(b"")  # as a power cut leaves it
+    keep(captured, b"x" * 50)
+    assert path.read_bytes() == b"x" * 50
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_a_full_disk_is_told(captured, monkeypatch, size):
+    def full(path: str, *rest) -> int:
+        return real("/dev/full", os.O_WRONLY) if "/tmp/" in path else real(path, *rest)
+
+    real = os.open
+    writer = captured.writer()
+    monkeypatch.setattr(os, "open", full)
     with pytest.raises(Broken, match="No space left") as caught:
-        writer.write(b"x")
+        writer.write(b"x" * size)
+        writer.commit(sha(b"x" * size))
     assert "gc" in caught.value.hint
     writer.drop()
 

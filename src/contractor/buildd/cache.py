@@ -36,6 +36,12 @@ def is_name(name: object) -> bool:
     )
 
 
+def _last_used(path: str) -> float:
+    """Written, used or put here: an old file that somebody has copied with its time is new here."""
+    found = os.lstat(path)
+    return max(found.st_mtime, found.st_ctime)
+
+
 def announce(folder: str, name: str) -> None:
     """For workers: this name is going to be a result of the build, and goes with it, whatever kills whom."""
     fd = os.open(os.path.join(folder, _PLACED), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -49,8 +55,8 @@ class Cache:
     """The folder; it is made if need be."""
 
     def __init__(self, folder: str) -> None:
-        self.folder = folder
-        os.makedirs(folder, exist_ok=True)
+        self.folder = os.path.abspath(folder)
+        os.makedirs(self.folder, exist_ok=True)
 
     def path(self, name: str) -> str:
         """Rejected where it is no name of a file in the cache."""
@@ -104,9 +110,9 @@ class Cache:
                 os.unlink(self.path(name))
 
     def remove_unfinished(self) -> None:
-        """At the start, when nobody else can be writing."""
+        """At the start, when nobody else can be writing. So goes what launchpad-buildd leaves: its log with secrets."""
         for name in os.listdir(self.folder):
-            if name.startswith(".") and name not in _OWN:
+            if (name.startswith(".") and name not in _OWN) or name == f"{LOG}.unsanitized":
                 with contextlib.suppress(IsADirectoryError, FileNotFoundError):
                     os.unlink(os.path.join(self.folder, name))
 
@@ -116,9 +122,9 @@ class Cache:
         gone = []
         for entry in list(self._files()):
             with contextlib.suppress(FileNotFoundError):
-                if entry.name == LOG or entry.stat().st_mtime >= before or entry.name in kept():
+                if entry.name == LOG or _last_used(entry.path) >= before or entry.name in kept():
                     continue
-                if os.lstat(entry.path).st_mtime < before:  # it may have been used since the folder was read
+                if _last_used(entry.path) < before:  # it may have been used since
                     os.unlink(entry.path)
                     gone.append(entry.name)
         return gone

@@ -36,6 +36,7 @@ async def _serve(
     configuration: Configuration, ready: Callable[[list[tuple[str, int]]], None] | None, command: Sequence[str]
 ) -> int:
     diary = Diary(configuration.log)
+    diary.hear(["aiohttp", "asyncio"])
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -50,7 +51,7 @@ async def _serve(
         await builder.stop()
         raise Unavailable(
             f"cannot listen on {configuration.host} port {configuration.port}: {error.strerror or error}",
-            hint="another builder may run here; --port chooses another port, and 0 any free one",
+            hint="another builder may run here; --bindport chooses another port, and 0 any free one",
         ) from error
     diary.say(f"contractor {__version__} listens on {', '.join(f'{host}:{port}' for host, port in addresses)}")
     if ready is not None:

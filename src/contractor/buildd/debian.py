@@ -13,7 +13,7 @@ from contractor.core.errors import Rejected
 
 _ATOM = re.compile(
     r"\s*(?P<name>[A-Za-z0-9][A-Za-z0-9+.-]*)(?::(?P<qualifier>[a-z0-9-]+))?"
-    r"\s*(?:\((?P<relation>[<>=]{1,2})\s*(?P<version>[^\s)]+)\s*\))?"
+    r"\s*(?:\((?P<relation>[<>=]{1,2})\s*(?P<version>[0-9A-Za-z][^\s)]*)\s*\))?"
     r"\s*(?:\[(?P<architectures>[^\]]*)\])?\s*(?P<profiles>(?:<[^>]*>\s*)*)\Z"
 )
 _RELATIONS = {"<": "<=", ">": ">=", "<<": "<<", "<=": "<=", "=": "=", ">=": ">=", ">>": ">>"}  # the first two are old

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
+from collections.abc import Sequence
 
 from contractor.buildd.sanitize import clean
+
+
+class _Handler(logging.Handler):
+    """What libraries log, as lines of the diary."""
+
+    def __init__(self, diary: Diary) -> None:
+        super().__init__(logging.WARNING)
+        self._diary = diary
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            self._diary.trouble(record.getMessage(), error)
+        else:
+            self._diary.say(record.getMessage())
 
 
 class Diary:
@@ -26,6 +43,13 @@ class Diary:
         old, self._fd = self._fd, fd
         if old != 2:
             os.close(old)
+
+    def hear(self, loggers: Sequence[str]) -> None:
+        """Take down what these loggers say, and keep it from everybody else."""
+        for name in loggers:
+            logger = logging.getLogger(name)
+            logger.propagate = False
+            logger.addHandler(_Handler(self))
 
     def say(self, text: str) -> None:
         """One event; line ends in it become spaces, and credentials go."""

@@ -41,9 +41,12 @@ def run(target: Target, on_step: OnStep) -> Outcome:
         status = _prepare(target, row, on_step)
         if status is None:
             status, dependencies = _build(target, row, on_step)
-    except Aborted:
+    except Aborted as error:
         status = BuildStatus.ABORTED
-        target.log.line("The build was aborted.")
+        say(target.log, error)
+    except OSError as error:  # the log cannot be written, say
+        status = BuildStatus.BUILDERFAIL
+        say(target.log, error)
     status = _clean_up(target, row, status, on_step)
     if target.aborted and status is not BuildStatus.BUILDERFAIL:
         status = BuildStatus.ABORTED
@@ -55,7 +58,7 @@ def _steps(target: Target) -> Iterator[Step]:
     arguments = target.arguments
     yield Step("INIT", ("builder-prep",), preparation.begin, BuildStatus.BUILDERFAIL)
     image = ("--image-type", arguments.image_type, target.job.image_name)
-    yield Step("UNPACK", ("in-target", "unpack-chroot", *image), Target.unpack)
+    yield Step("UNPACK", ("in-target", "unpack-chroot", *image), lambda target: target.unpack())
     yield Step("MOUNT", ("in-target", "mount-chroot"), preparation.mount)
     if arguments.archives:
         yield Step("SOURCES", ("in-target", "override-sources-list", *arguments.archives), preparation.sources)
@@ -109,7 +112,7 @@ def _build(target: Target, row: BuildType, on_step: OnStep) -> tuple[BuildStatus
         target.tick()
         say(target.log, error)
         return row.status_of(201), ""
-    except (ContractorError, OSError) as error:
+    except Exception as error:  # a build type that is wrong must not leave its target behind
         target.tick()
         say(target.log, error)
         return BuildStatus.BUILDERFAIL, ""
@@ -117,21 +120,21 @@ def _build(target: Target, row: BuildType, on_step: OnStep) -> tuple[BuildStatus
 
 def _clean_up(target: Target, row: BuildType, status: BuildStatus, on_step: OnStep) -> BuildStatus:
     """Nothing of the build is left on this machine; unless the machine is thrown away anyway."""
-    target.revoke_proxy_token()
     steps = [("REAP", "scan-for-processes")]
     if not target.arguments.fast_cleanup:
         steps += [("UMOUNT", "umount-chroot"), ("CLEANUP", "remove-build")]
     trouble = ""
-    for name, program in steps:
-        try:
+    try:
+        target.revoke_proxy_token()
+        for name, program in steps:
             on_step(name)
             target.log.run(_command(target, row, ("in-target", program)))
             if name == "REAP":
                 target.log.line("Nothing is left to kill: each command's processes end with it.")
             elif name == "UMOUNT":
                 target.unmount()
-        except (ContractorError, OSError) as error:
-            trouble = trouble or str(error)
+    except (ContractorError, OSError) as error:
+        trouble = str(error)
     trouble = target.close(keep=target.arguments.fast_cleanup) or trouble
     if trouble and not target.aborted:
         say(target.log, Broken(f"the target could not be removed: {trouble}"))
@@ -159,7 +162,11 @@ def say(log: Log, error: Exception) -> None:
                 log.line(f"  {line}")
             if error.hint:
                 log.line(f"hint: {error.hint}")
-        else:
+        elif isinstance(error, OSError):
             log.line(str(error))
+        else:
+            import traceback
+
+            log.line("".join(traceback.format_exception(error)))
     except OSError:
         return  # the disk is full: what could be said of it is not kept

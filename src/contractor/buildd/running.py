@@ -47,6 +47,10 @@ class Worker:
             folder = str(Path(contractor.__file__).parents[1])
             environment = {"PATH": process.HOST_PATH, "LC_ALL": "C.UTF-8", "PYTHONPATH": folder}
             self.pid = process.launch(argv, files=(document, error), keep=(theirs, job.log), environment=environment)
+        except OSError:
+            os.close(events)
+            os.close(words)
+            raise
         finally:
             for fd in (document, theirs, error):
                 os.close(fd)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import html
 import os
+import socket
 import time
 from email.utils import formatdate
 from urllib.parse import quote
@@ -27,6 +29,8 @@ _IDLE = 75.0  # seconds of a connection without a request
 _HEAD_WITHIN = 30.0  # seconds of a new connection without its first request
 _MOST_CONNECTIONS = 1000
 _PIECE = 256 << 10
+_CALLS_WITHIN = 0.5  # seconds for calls that run when the daemon ends; after as many again they are cancelled
+_NO_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 _HEADERS = {
     "Content-Type": "text/html",  # whatever it is: clients of this protocol expect it
@@ -44,24 +48,34 @@ class Server:
         self._cache = cache
         self._server = web.Server(self._handle, access_log=None, keepalive_timeout=_IDLE, tcp_keepalive=True)
         self._since: dict[web.RequestHandler, float] = {}  # of connections without a request
-        self._listening: asyncio.Server | None = None
+        self._listening: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
 
     async def listen(self, host: str, port: int) -> list[tuple[str, int]]:
-        """Begin; the addresses. Raises OSError."""
+        """Begin on every address that the host's name has here; port 0 is one free port for all of them. Raises OSError
+        when one is taken, or there is none."""
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._connect, host, port, backlog=128, reuse_address=True)
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for address in dict.fromkeys(str(info[4][0]) for info in found):
+            try:
+                listening = await loop.create_server(self._connect, address, port, backlog=128, reuse_address=True)
+            except OSError as error:
+                if error.errno not in _NO_ADDRESS or (address == str(found[-1][4][0]) and not self._listening):
+                    raise
+                continue  # ::1 is localhost in /etc/hosts also where there is no IPv6
+            self._listening.append(listening)
+            port = listening.sockets[0].getsockname()[1]
         self._sweeper = loop.create_task(self._sweep())
-        return [socket.getsockname()[:2] for socket in self._listening.sockets]
+        return [listening.sockets[0].getsockname()[:2] for listening in self._listening]
 
     async def close(self) -> None:
         """No new connection; calls that run are cancelled."""
-        if self._listening is not None:
-            self._listening.close()
+        for listening in self._listening:
+            listening.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         self._server.pre_shutdown()  # idle connections
-        await self._server.shutdown(2.0)
+        await self._server.shutdown(_CALLS_WITHIN)
 
     def _connect(self) -> web.RequestHandler:
         connection = self._server()
@@ -106,6 +120,8 @@ class Server:
     async def _rpc(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method != "POST":
             return _refuse(405, "XML-RPC is a POST", {"Allow": "POST"})
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             body = await asyncio.wait_for(_body(request), _BODY_WITHIN)
         except TimeoutError:

@@ -33,6 +33,7 @@ BUILDD = 2001  # the build user's number, where the image does not say another
 LIMITS = Limits(
     time=0.0, memory=0, disk=1 << 40, processes=20_000, file_size=1 << 40, files=50_000_000
 )  # the manager limits a build's time, and the machine the rest
+_OURS = "buildd-"  # how the names of our places in the store begin
 _NOT_FOUND = 127  # as a shell would say it
 __all__ = ["HOME", "Failed", "Network", "Target", "TargetFailed", "User"]
 
@@ -76,13 +77,27 @@ class Target(TargetNetwork):
 
         store = Store(self.job.store)
         sandbox = choose()
-        name = f"buildd-{os.getpid()}-{os.urandom(4).hex()}"
+        name = f"{_OURS}{os.getpid()}-{os.urandom(4).hex()}"
         self._stack.enter_context(in_use(store, name))
         folder = store.path("work", name, "place")
         self._store = store
         self._results = Results(store, sandbox.ids)
         self._place = Place(store, self._results, sandbox, folder, more=_operations(self.job.tag))
         self.call("unmount-tree")  # starts the supervisor, or says why there is none
+        self._sweep(store)
+
+    def _sweep(self, store: Store) -> None:
+        """Remove what workers left that were killed: their locks are free."""
+        from contractor.store.live import held
+
+        work = store.path("work")
+        dead = [
+            name
+            for name in os.listdir(work)
+            if name.startswith(_OURS) and os.path.isdir(f"{work}/{name}/place") and not held(f"{work}/{name}/lock")
+        ]
+        if dead:
+            self.call("remove", folder=work, names=dead)
 
     def unpack(self) -> None:
         """Make the image's layer, unless it is there. Rejected: the image is none that can be used."""
@@ -249,12 +264,18 @@ class Target(TargetNetwork):
 
     def _run(self, spec: SandboxSpec, network: Network) -> Exit:
         exit_ = self.run_spec(spec, network)
-        if not exit_.started and not self.has_program(spec.argv[0]):
-            self.log.line(f"{spec.argv[0]}: there is no such program in the target")
+        if not exit_.started and (trouble := self._missing(spec)):
+            self.log.line(trouble)
             return msgspec.structs.replace(exit_, started=True, code=_NOT_FOUND)
         if not exit_.started:
             raise Broken(f"the sandbox could not be set up (bwrap ended with {exit_.code})")
         return exit_
+
+    def _missing(self, spec: SandboxSpec) -> str:
+        """What is not in the target that a command needs to be started."""
+        if self.kind(spec.cwd) != "dir":
+            return f"{spec.cwd}: there is no such directory in the target"
+        return "" if self.has_program(spec.argv[0]) else f"{spec.argv[0]}: there is no such program in the target"
 
     def has_program(self, name: str) -> bool:
         """Whether a command could be started by this name or path."""

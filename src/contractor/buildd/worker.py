@@ -15,7 +15,7 @@ import msgspec
 
 from contractor.buildd.log import Log
 from contractor.buildd.model import BuildStatus, Event, Job, Outcome
-from contractor.core.errors import ContractorError, Rejected
+from contractor.core.errors import Rejected
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -70,20 +70,8 @@ def _listen(target: Target) -> None:
 def _explained(log: Log, error: Exception) -> Outcome:
     from contractor.buildd.pipeline import say
 
-    if isinstance(error, ContractorError):
-        say(log, error)
-    else:
-        import traceback
-
-        _line(log, "".join(traceback.format_exception(error)))
+    say(log, error)
     return Outcome(BuildStatus.BUILDERFAIL)
-
-
-def _line(log: Log, text: str) -> None:
-    try:
-        log.line(text)
-    except OSError as error:  # a full disk: the end of the log is all that is lost
-        sys.stderr.write(f"the log cannot be written: {error.strerror}\n")
 
 
 def _close(log: Log) -> None:

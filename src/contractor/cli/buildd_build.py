@@ -17,9 +17,11 @@ from contractor.buildd.client.offer import Offer, Offered, address_towards, open
 from contractor.buildd.client.run import Run, Upload, Wish, require_idle, send
 from contractor.buildd.client.xmlrpc import check
 from contractor.buildd.model import BuildStatus
+from contractor.cli import config
 from contractor.cli.buildd_text import Screen, end_json, end_lines
 from contractor.cli.output import put, put_json
 from contractor.cli.stop import Stop
+from contractor.cli.text import sanitize
 from contractor.core.errors import EXIT_CODES, Outcome, Rejected
 from contractor.network.allow import parse_authority
 
@@ -43,10 +45,10 @@ def exit_code(status: BuildStatus) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    stop, screen = Stop(), Screen()
+    stop, screen = Stop(), Screen(colour=config.load().colour)
     builder = Builder(args.url, timeout=args.timeout, tick=stop.check)
     arguments = arguments_of(args.args, args.arg)
-    build = args.id or f"{args.type}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+    build = args.id or f"{time.strftime('%Y%m%d-%H%M%S')}-{args.type}-{os.urandom(2).hex()}"
     with ExitStack() as stack:
         image = None if args.image_url or not os.path.exists(args.image) else open_file(args.image)
         files = {os.path.basename(path): open_file(path) for path in with_named(args.file)}
@@ -84,13 +86,14 @@ def _uploads(
 ) -> list[Upload]:
     uploads: list[Upload] = []
     if args.image_url:
-        uploads.append(Upload(image, *_without_credentials(args.image_url)))
+        url, user, password = _without_credentials(args.image_url)
+        uploads.append(Upload(image, url, url, user, password))
     elif not offered or offered[0].name != image:
         uploads.append(Upload(image, None))
     if offered:
         address, port = _offer_place(args.offer, builder)
         offer = stack.enter_context(Offer(offered, address, port))
-        uploads += [Upload(file.name, offer.url(file.name)) for file in offered]
+        uploads += [Upload(file.name, offer.url(file.name), sanitize(file.path)) for file in offered]
     return uploads
 
 

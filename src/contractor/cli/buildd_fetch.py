@@ -12,6 +12,7 @@ from contractor.buildd.client.results import take
 from contractor.buildd.client.run import clean_up
 from contractor.buildd.client.watch import Watch
 from contractor.buildd.model import BuilderState
+from contractor.cli import config
 from contractor.cli.buildd_build import exit_code
 from contractor.cli.buildd_text import Screen, end_json, end_lines
 from contractor.cli.output import put, put_json
@@ -21,7 +22,7 @@ from contractor.core.errors import Rejected
 
 
 def run(args: argparse.Namespace) -> int:
-    stop, screen = Stop(), Screen(quiet=not args.wait)
+    stop, screen = Stop(), Screen(quiet=not args.wait, colour=config.load().colour)
     builder = Builder(args.url, timeout=args.timeout, tick=stop.check)
     status = builder.status()
     if status.is_idle or (status.state is not BuilderState.WAITING and not args.wait):

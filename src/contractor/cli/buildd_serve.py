@@ -6,7 +6,9 @@ import argparse
 import gc
 import ipaddress
 import sys
+from pathlib import Path
 
+import contractor
 from contractor.build.facts import host_arch
 from contractor.buildd.configuration import Configuration, load
 from contractor.cli import config
@@ -14,8 +16,13 @@ from contractor.cli.output import put, talk
 from contractor.network.allow import join_authority
 from contractor.store.layout import Store
 
+_UNIT = "contractor-buildd.service"
+
 
 def run(args: argparse.Namespace) -> int:
+    if args.unit:
+        put((Path(contractor.__file__).parent / "data" / _UNIT).read_text().splitlines())
+        return 0
     from contractor.buildd.daemon import serve
 
     gc.enable()  # commands that live for seconds do without

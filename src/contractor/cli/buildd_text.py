@@ -27,15 +27,17 @@ MEANING = {
 class Screen:
     """Standard error, for a person or a pipe: the log in whole lines, and what the client says between them."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, colour: bool = False) -> None:
+        """quiet: the log is not shown."""
         self._quiet = quiet
+        self._bold, self._off = ("\x1b[1m", "\x1b[0m") if colour else ("", "")
         self._half = b""
         self._lock = threading.Lock()  # the log comes from another thread
 
     def say(self, text: str) -> None:
         with self._lock:
             self._flush()
-            self._write([f"contractor: {sanitize(text)}"])
+            self._write([f"{self._bold}contractor:{self._off} {sanitize(text)}"])
 
     def log(self, data: bytes) -> None:
         if self._quiet:

@@ -34,7 +34,7 @@ def _rebuilt(verdict: Verdict) -> list[str]:
         ("built again", f"{about.get('again', '?')}, {about.get('outcome', '?')}"),
         *((("the same", ", ".join(verdict.predicate.passedTests)),) if verdict.predicate.passedTests else ()),
         *((("DIFFERENT", ", ".join(verdict.predicate.failedTests)),) if verdict.predicate.failedTests else ()),
-        ("varied", ", ".join(map(str, about.get("varied", ())))),
+        ("varied", "; ".join(map(str, about.get("varied", ())))),
     ]
     return table([(sanitize(name), sanitize(text)) for name, text in rows])
 

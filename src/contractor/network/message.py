@@ -23,6 +23,8 @@ _HOP_BY_HOP = frozenset(
     b" proxy-authentication-info".split()
 )
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+_MEANING = _FRAMING | {b"host"}
+_DIGITS = 18  # of a length: fewer than 63 bits
 _QUOTED = re.compile(r":? (?:bytearray\(|b['\"])")
 _HEAD = 64 << 10
 
@@ -54,7 +56,8 @@ def parse_target(text: str) -> Target:
     scheme, slashes, rest = text.partition("://")
     if not slashes or scheme.lower() != "http":
         raise Declined(400, "this is a proxy: it takes http:// URLs, and CONNECT for everything else", refused=True)
-    rest = rest.partition("#")[0]
+    if "#" in rest:
+        raise Declined(400, "the URL has a fragment, which no server is asked for", refused=True)
     end = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
     authority, path = rest[:end], rest[end:]
     if "@" in authority:  # RFC 9110 section 4.2.4
@@ -80,13 +83,25 @@ def end_to_end(message: h11.Request | h11.Response) -> Headers:
 
 
 def check_framing(request: h11.Request) -> None:
-    """Refuse a request whose length could be read in two ways; raises Declined with status 400."""
+    """Refuse a request that another reader may read otherwise; raises Declined with status 400, 405 or 505."""
     names = [name for name, _ in request.headers]
     chunked = b"transfer-encoding" in names
+    if request.http_version not in (b"1.0", b"1.1"):
+        version = request.http_version.decode("ascii")
+        raise Declined(505, f"this proxy speaks HTTP/1.1 and 1.0, not {version}", refused=True)
+    if request.method == b"TRACE":  # an upstream proxy may send back what we told it alone
+        raise Declined(405, "TRACE is not passed on", refused=True)
+    if any(b"_" in name and name.replace(b"_", b"-") in _MEANING for name in names):  # CGI takes one for the other
+        raise Declined(400, "the request has a header with an underscore that looks like another", refused=True)
     if chunked and b"content-length" in names:
         raise Declined(400, "the request has both Content-Length and Transfer-Encoding", refused=True)
     if chunked and request.http_version < b"1.1":
         raise Declined(400, "an HTTP/1.0 request cannot have Transfer-Encoding", refused=True)
+    if request.method == b"CONNECT" and not _FRAMING.isdisjoint(names):
+        raise Declined(400, "CONNECT has no body", refused=True)
+    for name, value in request.headers:
+        if name == b"content-length" and (len(value) > _DIGITS or (value.startswith(b"0") and value != b"0")):
+            raise Declined(400, "the request has a Content-Length that is not plainly written", refused=True)
 
 
 def has_body(request: h11.Request) -> bool:
@@ -120,7 +135,7 @@ class Reply:
     """
 
     def __init__(self, wire: Wire, conn: h11.Connection, method: bytes) -> None:
-        self._wire = wire
+        self.wire = wire  # its server's
         self._conn = conn
         self._method = method
         self._left: int | None = None  # None: to the end of the connection, or chunked
@@ -133,11 +148,11 @@ class Reply:
         try:
             while not isinstance(event := self._conn.next_event(), h11.Response):
                 if event is h11.NEED_DATA:
-                    self._conn.receive_data(await self._wire.receive(_HEAD))
+                    self._conn.receive_data(await self.wire.receive(_HEAD))
                 elif not isinstance(event, h11.InformationalResponse):
-                    raise Declined(502, f"{self._wire.peer} closed the connection without an answer")
+                    raise Declined(502, f"{self.wire.peer} closed the connection without an answer")
         except h11.RemoteProtocolError as error:
-            raise Declined(502, f"{self._wire.peer} sent no valid answer: {explain(error)}") from None
+            raise Declined(502, f"{self.wire.peer} sent no valid answer: {explain(error)}") from None
         self.head = event
         self._frame()
 
@@ -152,7 +167,7 @@ class Reply:
         elif b"content-length" in headers:
             self._left = int(headers[b"content-length"])
         self._ended = self._left == 0
-        self._wire.push_back(self._conn.trailing_data[0])
+        self.wire.push_back(self._conn.trailing_data[0])
 
     async def read(self) -> bytes:
         """The next piece of the body, empty at its end; raises Declined if it ends too early, Lost."""
@@ -164,12 +179,12 @@ class Reply:
 
     async def _read_plain(self) -> bytes:
         if self._left is None:
-            return await self._wire.receive()
+            return await self.wire.receive()
         if self._left == 0:
             return b""
-        data = await self._wire.receive(min(CHUNK, self._left))
+        data = await self.wire.receive(min(CHUNK, self._left))
         if not data:
-            raise Declined(502, f"{self._wire.peer} closed the connection {self._left} bytes before the body's end")
+            raise Declined(502, f"{self.wire.peer} closed the connection {self._left} bytes before the body's end")
         self._left -= len(data)
         return data
 
@@ -182,12 +197,22 @@ class Reply:
                 elif pieces:
                     return b"".join(pieces)  # many small chunks go on as one
                 else:
-                    self._conn.receive_data(await self._wire.receive())
+                    self._conn.receive_data(await self.wire.receive())
         except h11.RemoteProtocolError as error:
-            raise Declined(502, f"{self._wire.peer} broke off the body: {explain(error)}") from None
+            raise Declined(502, f"{self.wire.peer} broke off the body: {explain(error)}") from None
         self._ended = True
-        self._wire.push_back(self._conn.trailing_data[0])
+        self.wire.push_back(self._conn.trailing_data[0])
         return b"".join(pieces)
+
+    @property
+    def rest(self) -> int:
+        """Bytes of the body that are still to be received, where that is known and none has come already; else 0."""
+        return 0 if self._left is None or self.wire.ahead else self._left
+
+    def skip(self, size: int) -> None:
+        """So many bytes of the body have been received by somebody else."""
+        assert self._left is not None
+        self._left -= size
 
     def has_ended(self) -> bool:
         """True when no more of the body will come, which is often known with the last piece already."""

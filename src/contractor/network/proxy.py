@@ -14,21 +14,22 @@ import errno
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from contractor.core.errors import Broken
 from contractor.core.fetch import Fetch
 from contractor.network.allow import AllowList
+from contractor.network.bulk import LANES
 from contractor.network.dial import Dialer, ProxyLimits, Resolver, parse_upstream, system_resolver
+from contractor.network.keeper import Keeper
 from contractor.network.shelf import Shelf
-from contractor.network.visit import Visit
+from contractor.network.visit import Shared, Visit
 from contractor.network.wire import Wire
 
 _STOP_PATIENCE = 2.0  # seconds for __exit__
 _CANCEL_PATIENCE = 1.5  # of these, for the transfers to be recorded
-_FREED = 16 << 20  # bytes: once glibc has seen as many freed, it reuses the pages of pieces (mallopt(3), "dynamic")
+_KEEP_PATIENCE = 30.0  # seconds besides, for a slow disk to take what was fetched
 _TRANSIENT = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPERM, errno.EPROTO)
 )
@@ -61,7 +62,6 @@ class RecordingProxy:
         self._listener = listener
         self._on_fetch = on_fetch
         self._limits = limits
-        self._shelf = shelf
         hosts = allow if isinstance(allow, AllowList) else AllowList(allow)
         self._dialer = Dialer(hosts, limits, parse_upstream(upstream), resolver)
         self._thread = threading.Thread(target=self._run, name="contractor proxy", daemon=True)
@@ -70,7 +70,8 @@ class RecordingProxy:
         self._stop = asyncio.Event()
         self._visits: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
-        self._executor: Executor | None = None
+        self._keeper = Keeper(self._fail)
+        self._shared = Shared(self._dialer, limits, self._record, shelf, self._keeper, asyncio.Semaphore(LANES))
 
     def __enter__(self) -> Self:
         self._listener.setblocking(False)
@@ -86,9 +87,9 @@ class RecordingProxy:
                 self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread.ident is not None:
             self._thread.join(_STOP_PATIENCE)
+            if self._keeper.busy:
+                self._thread.join(_KEEP_PATIENCE)
         self._listener.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=False)
         if error is not None:
             return  # the first error is the one to tell
         if self._thread.is_alive():
@@ -122,6 +123,7 @@ class RecordingProxy:
         for task in left:
             task.cancel()
         await asyncio.wait(left, timeout=_CANCEL_PATIENCE)
+        await self._keeper.settle(_KEEP_PATIENCE)
         if accepting.done() and not accepting.cancelled() and (failure := accepting.exception()):
             self._failure = self._failure or failure
 
@@ -151,20 +153,15 @@ class RecordingProxy:
     async def _visit(self, sock: socket.socket) -> None:
         client = Wire(sock, "the client", self._limits.idle)
         try:
-            await Visit(client, self._dialer, self._limits, self._record, self._shelf, self._pool).run()
+            await Visit(client, self._shared).run()
         except Exception as failure:  # an error of ours must not end the proxy, and must not go unseen
-            self._failure = self._failure or failure
-            client.reset()
-
-    def _pool(self) -> Executor:
-        """The thread for long bodies; made when the first one comes."""
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, "contractor proxy")
-            _once = bytes(_FREED)  # freed at the end of this call
-        return self._executor
+            self._fail(failure)
 
     def _record(self, fetch: Fetch) -> None:
         try:
             self._on_fetch(fetch)
         except Exception as failure:
-            self._failure = self._failure or failure
+            self._fail(failure)
+
+    def _fail(self, failure: BaseException) -> None:
+        self._failure = self._failure or failure

@@ -1,7 +1,7 @@
 """One client connection of the proxy, from its first request to its end.
 
-Every request ends in exactly one of: its answer passed on; an answer of the proxy's own (400, 403, 408, 431, 502, 504);
-or, when half an answer is out already, a reset, so that no client can take half a file for a whole one.
+Every request ends in exactly one of: its answer passed on; an answer of the proxy's own (_REASONS); or, when half an
+answer is out already, a reset, so that no client can take half a file for a whole one.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import Executor
+from typing import NamedTuple
 
 import h11
 
 from contractor.core.fetch import FROM_STORE, Fetch
+from contractor.network.bulk import LONG, Bulk
 from contractor.network.dial import Dialer, ProxyLimits
+from contractor.network.keeper import Keeper
 from contractor.network.message import (
     Reply,
     Target,
@@ -34,39 +36,51 @@ from contractor.network.wire import Declined, Lost, Wire
 
 _HEAD_CHUNK = 64 << 10
 _REPLAYED = 256 << 10  # bytes of a piece
+_LAST = 64 << 10  # bytes at a long body's end
 _KEPT = (200, 301, 302, 303, 307, 308, 404)  # statuses that are answers, and will be again
 _REASONS = {
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
+    405: "Method Not Allowed",
     408: "Request Timeout",
     431: "Request Header Fields Too Large",
     501: "Not Implemented",
     502: "Bad Gateway",
     504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
     508: "Loop Detected",
 }
+
+
+class _Sent:
+    """What h11 has to know of bytes that it has not seen."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+
+class Shared(NamedTuple):
+    """What the visits of one proxy have in common. keeper, lanes: without them nothing is kept, or passes in bulk."""
+
+    dialer: Dialer
+    limits: ProxyLimits
+    record: Callable[[Fetch], None]
+    shelf: Shelf | None = None
+    keeper: Keeper | None = None
+    lanes: asyncio.Semaphore | None = None
 
 
 class Visit:
     """Serves the requests of one client, one after the other; keeps one server connection for the next request."""
 
-    def __init__(
-        self,
-        client: Wire,
-        dialer: Dialer,
-        limits: ProxyLimits,
-        record: Callable[[Fetch], None],
-        shelf: Shelf | None = None,
-        pool: Callable[[], Executor] | None = None,
-    ) -> None:
-        self._shelf = shelf
-        self._pool = pool
+    def __init__(self, client: Wire, shared: Shared) -> None:
         self._client = client
-        self._dialer = dialer
-        self._limits = limits
-        self._record = record
-        self._conn = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head)
+        self._dialer, self._limits, self._record, self._shelf, self._keeper, self._lanes = shared
+        self._conn = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head)
         self._transfer: Transfer | None = None
         self._answered = False  # a byte of an answer is out: too late for one of our own
         self._kept: tuple[str, int, Wire] | None = None
@@ -82,6 +96,9 @@ class Visit:
                 self._transfer.finish("failed", "the step ended")
             self._client.reset()
             raise
+        except Exception:  # such as a full disk: it must not look like an end of what was sent
+            self._client.reset()
+            raise
         finally:
             self._drop_kept()
             self._client.close()
@@ -94,7 +111,7 @@ class Visit:
             if request is None:
                 return False
             method, url = request.method.decode("ascii", "replace"), request.target.decode("ascii", "replace")
-            self._transfer = Transfer(method, url, self._record, self._pool)
+            self._transfer = Transfer(method, url, self._record, self._keeper)
             check_framing(request)
             check_loop(request, self._dialer.upstream)
             if request.method == b"CONNECT":
@@ -195,6 +212,8 @@ class Visit:
         out = self._conn.send(h11.Response(status_code=head.status_code, headers=headers, reason=head.reason)) or b""
         transfer.begin_body(head.status_code)
         if self._shelf is not None and transfer.method == "GET" and head.status_code in _KEPT:
+            if self._keeper is not None:
+                await self._keeper.room()
             transfer.sink = self._shelf.keep()
             transfer.headers = tuple(
                 (name.decode("latin-1"), value.decode("latin-1"))
@@ -202,9 +221,8 @@ class Visit:
                 if name.decode("latin-1") in KEPT_HEADERS
             )
         while not reply.has_ended() and (piece := await reply.read()):
-            await transfer.add(piece)
+            transfer.add(piece)
             if reply.has_ended():
-                await transfer.settle()
                 transfer.check()  # before the last piece: no client has all of what it should not have
             data = self._conn.send(h11.Data(data=piece)) or b""
             if reply.has_ended():
@@ -212,7 +230,9 @@ class Visit:
             self._answered = True
             await self._client.send(out + data if out else data)
             out = b""
-        await transfer.settle()
+            if reply.rest > LONG and self._lanes is not None and not self._lanes.locked():
+                async with self._lanes:
+                    await self._carry(reply, transfer, reply.rest - _LAST)
         transfer.check()
         if self._conn.our_state is h11.SEND_BODY:
             out += self._conn.send(h11.EndOfMessage()) or b""
@@ -223,6 +243,13 @@ class Visit:
         if not reply.reusable:
             self._drop_kept()
         return self._is_next_possible()
+
+    async def _carry(self, reply: Reply, transfer: Transfer, size: int) -> None:
+        """So much of the body outside of the loop; not its end, which is only sent when the whole is right."""
+        bulk = Bulk(reply.wire, self._client, (transfer.count, transfer.keep))
+        await bulk.carry(size)
+        reply.skip(bulk.received)
+        self._conn.send_with_data_passthrough(h11.Data(data=_Sent(bulk.received)))  # type: ignore[arg-type]
 
     async def _answer(self, found: Answer | str, transfer: Transfer) -> bool:
         """In a server's place; True if the client's connection can take another request."""
@@ -236,10 +263,9 @@ class Visit:
             transfer.stored, transfer.headers = transfer.method == "GET", found.headers
             self._answered = True
             while transfer.method != "HEAD" and (piece := found.body.read(_REPLAYED)):
-                await transfer.add(piece)
+                transfer.add(piece)
                 await self._client.send(out + (self._conn.send(h11.Data(data=piece)) or b""))
                 out = b""
-        await transfer.settle()
         await self._client.send(out + (self._conn.send(h11.EndOfMessage()) or b""))
         transfer.finish("allowed", FROM_STORE)
         return self._is_next_possible()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import socket
 import struct
 import time
@@ -17,6 +18,7 @@ from contractor.core.errors import Broken, ContractorError
 CHUNK = 256 << 10  # bytes received at once: larger ones fall out of the CPU's cache before they are hashed
 _PIECE = 64 << 10  # bytes that a slow receiver may take one idle time for
 _RECEIVE_COST = 16 << 10  # a short read costs as much time as this many bytes
+_GLANCE = 0.05  # seconds between two looks of a waiting thread at whether it is to stop
 _LINGER = 1.0  # seconds to wait for a client that still sends while it is being refused
 _LINGER_BYTES = 4 << 20
 
@@ -52,6 +54,7 @@ class Wire:
         self._sock = sock
         self._idle = idle
         self._ahead = b""
+        self._interrupted = False
         self._greed = 0  # received without having waited
         self._loop = asyncio.get_running_loop()
         self.peer = peer  # for messages: `host:port`, or "the client"
@@ -112,6 +115,50 @@ class Wire:
 
     def _lost(self, doing: str, error: OSError) -> Lost:
         return Lost(self, f"{doing} {self.peer} failed: {explain_os(error)}")
+
+    # --- for a thread that has the socket to itself for a while: see bulk.py ---
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """Wait for bytes, and how many came; 0 at the end. Raises Lost."""
+        while not self._interrupted:
+            try:
+                got = self._sock.recv_into(buffer)
+            except BlockingIOError:
+                self._wait_for(select.POLLIN, "sent")
+            except OSError as error:
+                raise self._lost("receiving from", error) from None
+            else:
+                self.active = time.monotonic()
+                return got
+        raise Lost(self, "interrupted")
+
+    def send_all(self, data: memoryview) -> None:
+        """Wait until all of it is sent; raises Lost."""
+        while data and not self._interrupted:
+            try:
+                data = data[self._sock.send(data) :]
+            except BlockingIOError:
+                self._wait_for(select.POLLOUT, "took")
+            except OSError as error:
+                raise self._lost("sending to", error) from None
+        self.active = time.monotonic()
+
+    def _wait_for(self, what: int, word: str) -> None:
+        poll = select.poll()
+        poll.register(self._sock, what)
+        until = time.monotonic() + self._idle
+        while not (self._interrupted or poll.poll(_GLANCE * 1000)):
+            if time.monotonic() > until:
+                raise Lost(self, f"{self.peer} {word} nothing for {self._idle:g} s", timeout=True)
+
+    def interrupt(self) -> None:
+        """Make the thread that waits for this socket stop. (To shut it down would look like a clean end.)"""
+        self._interrupted = True
+
+    @property
+    def ahead(self) -> int:
+        """Bytes that were received, and nobody has read yet."""
+        return len(self._ahead)
 
     def push_back(self, data: bytes) -> None:
         """Bytes that were received but belong to whoever reads next."""

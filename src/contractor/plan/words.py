@@ -96,6 +96,8 @@ def brief(change: Change) -> str:
     before, after = change.before, change.after
     if change.input == "lock":
         return {"added": "it is locked now", "removed": "it is not locked any more"}.get(change.how, "its lock changed")
+    if change.input == "verify":  # again.py gives such steps keys of their own
+        return "it was built again by `contractor verify`"
     if is_epoch(change):
         return f"epoch {plain(before)} -> {plain(after)}"
     if change.input == "env":

@@ -160,7 +160,7 @@ class _Check:
         """Nothing may be signed after a key's last day; the first such line of each key is told."""
         late: set[str] = set()
         ending = {key.id for key in self.keys.values() if key.until}
-        for number, entry in enumerate(self.entries, 1):
+        for number, entry in enumerate(self.entries if ending else (), 1):
             if entry is None or entry.key not in ending or entry.key in late:
                 continue
             key = self.keys[entry.key]

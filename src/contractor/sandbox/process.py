@@ -101,6 +101,10 @@ def launch(argv: Sequence[str], *, files: tuple[int, int], keep: Sequence[int], 
     parent = os.getpid()
 
     def prepare() -> None:
+        signal.set_wakeup_fd(-1)  # shared with this process, which would take a signal to the child for its own
+        for number in _SIGNALS:
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
         os.dup2(files[0], 0)
         os.setsid()
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
@@ -109,7 +113,11 @@ def launch(argv: Sequence[str], *, files: tuple[int, int], keep: Sequence[int], 
         if os.getppid() != parent:
             raise ProcessLookupError("its parent has gone")
 
-    return start(argv, output=files[1], keep=keep, prepare=prepare, environment=environment)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until the child has given up what it inherits
+    try:
+        return start(argv, output=files[1], keep=keep, prepare=prepare, environment=environment)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _close_all_but(keep: Sequence[int]) -> None:

@@ -107,14 +107,25 @@ def test_connections_that_are_lost_are_made_anew(
     log = b"".join(b"line %d\n" % number for number in range(20000))
     result = os.urandom(1 << 20)
     quirky.builder.script = Script(steps=(log[:100_000], gate, log[100_000:]), files={"x": result})
-    for method, kind in [("status", "empty"), ("status", "cut"), ("status", "page"), ("status", "drop")]:
-        threading.Timer(0.2, quirky.troubles.add, (method, kind)).start()
     quirky.troubles.add("build", "late")
     quirky.troubles.add("ensurepresent", "drop")
     quirky.troubles.add("clean", "late")
     quirky.troubles.add("GET", "cut", 3)
-    threading.Timer(0.6, gate.set).start()
+
+    def trouble() -> None:
+        """While it builds; it goes on when all of them have been met."""
+        while quirky.builder._state != "BUILDING":
+            time.sleep(0.01)
+        for kind in ("empty", "cut", "page", "drop"):
+            quirky.troubles.add("status", kind)
+        while any(times for (method, _), times in quirky.troubles.left.items() if method == "status"):
+            time.sleep(0.01)
+        gate.set()
+
+    thread = threading.Thread(target=trouble)
+    thread.start()
     assert build(quirky, "--image", str(image)) == 0
+    thread.join()
     screen = capfd.readouterr()
     assert "the answer to build() was lost, but the builder has the build" in screen.err
     assert "lost the builder" in screen.err
@@ -128,8 +139,17 @@ def test_a_builder_that_stays_away_is_given_up(
 ) -> None:
     monkeypatch.setattr("contractor.buildd.client.builder._PAUSES", (0.05,))
     quirky.builder.script = Script(steps=(b"begun\n", threading.Event()))
-    threading.Timer(0.5, quirky.troubles.add, ("status", "drop", 1000)).start()
+
+    def vanish() -> None:
+        while quirky.builder._state != "BUILDING" or not Path("out").exists():
+            time.sleep(0.01)
+        time.sleep(0.2)
+        quirky.troubles.add("status", "drop", 1000)
+
+    thread = threading.Thread(target=vanish)
+    thread.start()
     assert build(quirky, "--image", str(image), "--patience", "0.3") == 6
+    thread.join()
     error = capfd.readouterr().err
     assert "trying again for 0.3 s" in error and "the build may go on there" in error and "no answer" in error
     assert Path("out/buildlog").read_bytes() == b"begun\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from contractor.buildd.client.answers import Status
+from contractor.buildd.client.answers import Presence, Status
 from contractor.buildd.client.builder import TIMEOUT, Builder, Fault
 from contractor.buildd.client.files import LOG
 from contractor.buildd.client.folder import Folder
@@ -20,10 +20,11 @@ _DISPATCHES = 3
 
 
 class Upload(NamedTuple):
-    """A file that the builder must have. url None: it should be there already."""
+    """A file that the builder must have. url None: it should be there already. what: how people call it."""
 
     name: str
     url: str | None
+    what: str = ""
     user: str = ""
     password: str = ""
 
@@ -41,20 +42,27 @@ class Wish(Value, frozen=True):
 def send(builder: Builder, uploads: list[Upload], watcher: Watcher) -> None:
     """Have the builder fetch what it does not have; raises Broken, Rejected when it cannot."""
     for upload in uploads:
-        if upload.url is not None:
-            watcher.say(f"the builder fetches {upload.name}")
 
-        def ensure(upload: Upload = upload) -> Any:
-            return builder.ensure_present(upload.name, upload.url, upload.user, upload.password)
+        def ensure(url: str | None, upload: Upload = upload) -> Presence:
+            return builder.patiently(lambda: _ensure(builder, upload, url), TIMEOUT)
 
-        found = builder.patiently(ensure, TIMEOUT)
-        if not found.present and upload.url is None:
+        if ensure(None).present:
+            if upload.url is not None:
+                watcher.say(f"the builder has {upload.what} already")
+            continue
+        if upload.url is None:
             raise Rejected(
                 f"the builder at {builder.url} does not have {upload.name}",
                 hint="give the file itself with --image, or where it can be fetched with --image-url",
             )
+        watcher.say(f"the builder fetches {upload.what}")
+        found = ensure(upload.url)
         if not found.present:
-            raise Broken(f"the builder could not fetch {upload.name}", details=(found.info,), hint=_SEND_HINT)
+            raise Broken(f"the builder could not fetch {upload.what}", details=(found.info,), hint=_SEND_HINT)
+
+
+def _ensure(builder: Builder, upload: Upload, url: str | None) -> Presence:
+    return builder.ensure_present(upload.name, url, upload.user, upload.password)
 
 
 _SEND_HINT = "can it reach this machine? --offer ADDRESS[:PORT] names another address, --image-url another server"
@@ -133,7 +141,7 @@ class Run:
             raise Unavailable(f"the builder does not build {wish.tag}", details=(text,), hint=_TYPES_HINT)
         if state != BuilderState.BUILDING:
             raise Broken(f"the builder did not begin: {state}", details=tuple(text.splitlines()[:3]), hint=_SUM_HINT)
-        self._watcher.say(f"{wish.build}: building on {self._builder.url}")
+        self._watcher.say(f"the builder builds {wish.build}")
         return True
 
     def _refused(self, fault: Fault) -> ContractorError:

@@ -76,6 +76,7 @@ def _add_serve(kinds: _SubParsersAction[Part]) -> None:
     serve.add_argument("--bindport", type=int, metavar="PORT", help="listen here (default: 8221)")
     serve.add_argument("--filecache", metavar="DIR", help="the file cache (default: in the store)")
     serve.add_argument("--architecture", metavar="TAG", help="what info() tells (default: this machine's)")
+    serve.add_argument("--unit", action="store_true", help="only print a systemd unit that does it")
     serve.add_argument("--store", metavar="DIR", default=argparse.SUPPRESS, help="layers of images are kept there")
 
 

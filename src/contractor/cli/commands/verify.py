@@ -16,6 +16,7 @@ from contractor.build.conditions import VARIATIONS
 from contractor.build.context import Options
 from contractor.build.verify import verify
 from contractor.cli import config
+from contractor.cli.commands.keys import write_out
 from contractor.cli.console import make_console
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk
@@ -59,6 +60,7 @@ def parser() -> Parser:
         metavar="SPEC",
         help="of provenance whose build is in another store: its specification here, with its lock; as from a capsule",
     )
+    made.add_argument("-o", "--output", metavar="FILE", help="write the signed verdict here as well, for others")
     add_secret(made)
     made.add_argument("--one-id", action="store_true", help="isolate with one id only: degraded, for comparison")
     made.add_argument("--json", action="store_true", help="the verdict as JSON")
@@ -97,6 +99,10 @@ def run(argv: list[str]) -> int:
         raise
     finally:
         console.close()
+    if args.output and verdict.signed:
+        with open(verdict.signed, "rb") as file:
+            write_out(file.read(), args.output)
+        verdict = msgspec.structs.replace(verdict, signed=args.output)
     if args.json:
         put_json({"version": JSON_VERSION, **msgspec.to_builtins(verdict)})
     else:
