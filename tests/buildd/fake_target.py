@@ -230,7 +230,7 @@ def _git(target: FakeTarget, words: Sequence[str], _call: Call) -> int | bytes:
     """As much of git as sources need."""
     if words[0] == "clone" or words[0] == "init":
         folder = words[-1]
-        target.mkdir(f"{folder}/.git")
+        target.write(f"{folder}/.git/config", f'[remote "origin"]\n\turl = {words[-2]}\n'.encode())
         for name, content in target.source.items():
             if content.startswith("-> "):
                 target.link(f"{folder}/{name}", content[3:])

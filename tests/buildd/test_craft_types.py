@@ -180,3 +180,10 @@ def test_what_is_missing_is_said(tmp_path: Path, tag: str, tool: str, project: s
         source = {project: "x", "link": "-> /etc", "deep/x": ""}
         assert "leads out of the source" in failure(tools, source, build_path=path)
     assert "there is no folder" in failure(tools, {project: "x"}, build_path="none")
+
+
+def test_the_clone_forgets_how_it_was_allowed(tmp_path: Path) -> None:
+    target = snaps(tmp_path, {"git_repository": "https://user:t0ken@git.example.org/x"})
+    assert snap.build(target, target.arguments) == "OK"
+    assert b"url = https://git.example.org/x\n" in target.read("/build/hello/.git/config", 999)
+    assert "t0ken" not in target.text

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from contractor.buildd.builds import vcs
 from contractor.buildd.preparation import install
+from contractor.buildd.sanitize import clean
 from contractor.buildd.target import Failed, Target
 from contractor.core.errors import OutOfLimits, Rejected
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from contractor.buildd.arguments import Proxied
 
 TOP = "/build"
+_MOST_GIT_FILES = 5_000_000
+_CONFIG_MAX = 1 << 20
 PROGRAMS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/snap/bin")
 
 
@@ -26,7 +30,19 @@ def check_out(target: Target, arguments: Proxied, name: str) -> str:
         install(target, vcs.PACKAGES)
     folder = f"{TOP}/{name}"
     vcs.fetch(target, arguments, folder, shallow=arguments.use_fetch_service)
+    if "@" in arguments.git_repository:
+        _forget_credentials(target, folder)
     return folder
+
+
+def _forget_credentials(target: Target, folder: str) -> None:
+    """git keeps the URL of the clone and of its submodules in files that a build could put into what it makes."""
+    for name in target.call("files", path=f"{folder}/.git", limit=_MOST_GIT_FILES):
+        path = f"{folder}/.git/{os.fsdecode(name)}"
+        if path.endswith("/config"):
+            before = target.read(path, _CONFIG_MAX)
+            if (after := clean(before)) != before:
+                target.write(path, after)
 
 
 def commit_time(target: Target, folder: str) -> int:
