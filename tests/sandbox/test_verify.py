@@ -552,6 +552,27 @@ def test_what_is_gone_from_the_store_is_told_at_once(account: Account, spec: Pat
         path.write_text(text)
 
 
+def test_what_was_changed_since_is_refuted_before_anything_runs(account: Account, spec: Path) -> None:
+    _write(account, spec, [{"shell": "echo > a"}, *_artifacts("a")])
+    build = _build(account, spec)
+    folder = account.store / "builds" / build
+    for name, old, new in (
+        ("plan.json", "echo > a", "echo b>a"),
+        ("record.json", '"epoch_origin": "', '"epoch_origin": "not '),
+        ("record.json", '"digest": "', '"digest": "0'),
+        ("provenance/a.intoto.jsonl", '"payload":"ey', '"payload":"eY'),
+    ):
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+        said = _refused(account, build, code=3)
+        assert "[1/" not in said
+        (folder / name).write_text(text)
+    (folder / "provenance" / "a.intoto.jsonl").rename(folder / "gone")
+    done = account.run("verify", build, "--plain")
+    assert (done.returncode, b"nobody whom you trust vouches for the record" in done.stderr) == (0, True)
+
+
 def test_only_what_has_one_id_is_verified_with_one_id(account: Account, spec: Path) -> None:
     _write(account, spec, [{"shell": "echo > a"}, *_artifacts("a")])
     build = _build(account, spec)

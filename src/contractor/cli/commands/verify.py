@@ -26,8 +26,9 @@ from contractor.cli.stop import Stop
 from contractor.cli.text import sanitize
 from contractor.cli.verify_text import exit_code, lines
 from contractor.core.errors import Rejected
+from contractor.proof.errors import Refuted
 from contractor.proof.keyring import read_keys
-from contractor.proof.keys import by_id
+from contractor.proof.keys import Keys, by_id
 from contractor.sandbox.local import LocalSandbox, choose
 from contractor.store.layout import Store
 from contractor.store.records import Record, Records
@@ -114,13 +115,15 @@ def _given(
     args: argparse.Namespace, store: Store, sandbox: LocalSandbox, settings: config.Settings
 ) -> Record | Elsewhere:
     """What is to be built again."""
+    trusted = by_id(read_keys(args.trust)) if args.trust else ring_of(settings, store.root).trusted()
     if "/" not in args.build and not os.path.isfile(args.build):
         if args.spec:
             raise Rejected("--spec goes with a file of provenance", hint="contractor verify FILE --spec SPEC")
-        return _of_build(args.build, store)
+        record = _of_build(args.build, store)
+        _require_as_signed(record, store, trusted)
+        return record
     from contractor.proof.verify import read_claims
 
-    trusted = by_id(read_keys(args.trust)) if args.trust else ring_of(settings, store.root).trusted()
     claims, troubles = read_claims(args.build, trusted)
     for trouble in troubles:
         talk(f"does not count: {sanitize(trouble.message)}")
@@ -148,6 +151,24 @@ def _of_build(text: str, store: Store) -> Record:
             hint="verify its provenance again: contractor verify FILE --spec SPEC",
         )
     return records.read(record.asked[1])
+
+
+def _require_as_signed(record: Record, store: Store, trusted: Keys) -> None:
+    """Refuted when record, plan or artifacts are not those that the build's own provenance was signed for."""
+    from contractor.build.invocation import record_of
+    from contractor.proof.provenance import stored_at
+    from contractor.proof.verify import read_claims
+
+    if record.outcome != "succeeded" or not record.artifacts:
+        return  # there is none, and nothing to verify
+    path = stored_at(store, record.id, record.artifacts[0].name)
+    try:
+        claims, _troubles = read_claims(path, trusted, allow_tainted=True)
+    except Rejected as error:
+        talk(f"nobody whom you trust vouches for the record of {record.id}: {sanitize(error.message)}")
+        return
+    if record_of(claims, path, store).id != record.id:
+        raise Refuted(f"{path} is the provenance of another build", hint="`contractor audit verify` says what changed")
 
 
 def _variations(text: str) -> tuple[str, ...]:
