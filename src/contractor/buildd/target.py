@@ -21,6 +21,7 @@ from contractor.buildd.target_network import HOME, PATH, Network, TargetNetwork
 from contractor.core.errors import Aborted, Broken, ContractorError
 from contractor.sandbox.spec import ROOT_ID, Caller, Exit, Mount, SandboxSpec
 from contractor.sandbox.stage import DEV, TREE
+from contractor.sandbox.watch import NO_LIMIT
 from contractor.spec.model import Limits
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 BUILDD = 2001  # the build user's number, where the image does not say another
 LIMITS = Limits(
-    time=0.0, memory=0, disk=1 << 40, processes=20_000, file_size=1 << 40, files=50_000_000
+    time=0.0, memory=0, disk=NO_LIMIT, processes=20_000, file_size=1 << 40, files=50_000_000
 )  # the manager limits a build's time, and the machine the rest
 _OURS = "buildd-"  # how the names of our places in the store begin
 _NOT_FOUND = 127  # as a shell would say it

@@ -18,6 +18,7 @@ from contractor.spec.model import Limits
 INTERVAL = 0.25  # seconds between looks
 _EXACT_EVERY = 2.0  # seconds between exact measurements: others who delete may hide what the file system would show
 _FULL = 1 << 20  # bytes: less than this is none
+NO_LIMIT = 1 << 62  # bytes of disk that nobody has: nothing is measured
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 Usage = Callable[[], tuple[int, int]]  # bytes and files of the build so far, exactly
@@ -64,6 +65,8 @@ class Watch:
         free_bytes, free_files = _free(self._folder)
         if free_bytes < _FULL and free_bytes < self._free[0]:
             return "disk-full"
+        if self._limits.disk >= NO_LIMIT:
+            return ""
         used_bytes, used_files = self._used or (0, 0)
         grown_bytes, grown_files = self._free[0] - free_bytes, self._free[1] - free_files
         near = (

@@ -88,7 +88,6 @@ def _take_in(target: Target, args: BinaryPackage) -> Source:
         name, version = fields.get("source", ""), fields.get("version", "")
         if not name or not version or "/" in name + version:
             raise Rejected(f"{dsc} names no source and version")
-        depwait.build_depends(fields, arch_indep=True)
     except Rejected as error:
         raise Failed(1, f"{dsc} cannot be used: {error.message}") from error
     lines = [f"Package: {name}", f"Component: {args.ogrecomponent}", f"Suite: {args.suite}"]
@@ -162,8 +161,12 @@ def _why_given_back(target: Target, args: BinaryPackage, source: Source, log: by
     """Whether it waits for a package: Failed(DEPFAIL), with what it waits for. log: from installing to the summary."""
 
     def unmet() -> Iterator[str]:
+        try:
+            wanted = depwait.build_depends(source.fields, arch_indep=args.arch_indep)
+        except Rejected as error:
+            target.log.line(error.message)
+            return
         dump = target.run(["/bin/sh", "-c", depwait.DUMP], echo=False, get_output=True).decode("utf-8", "replace")
-        wanted = depwait.build_depends(source.fields, arch_indep=args.arch_indep)
         yield from depwait.missing(wanted, depwait.available_of(dump), args.arch_tag)
 
     reason = depwait.reason(log, unmet())
