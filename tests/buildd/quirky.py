@@ -183,6 +183,7 @@ class Quirky(http.server.ThreadingHTTPServer):
         self.builder = Builder(cache)
         self.troubles = Troubles()
         self.ranges = True
+        self.asked: list[str] = []  # methods, also those that wait for their turn
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
 
@@ -206,6 +207,7 @@ class _Visit(http.server.BaseHTTPRequestHandler):
         if self.path.rstrip("/") != "/rpc":
             return self.send_error(404)
         params, method = xmlrpc.client.loads(data)
+        self.server.asked.append(str(method))
         trouble = self.server.troubles.take(str(method))
         if trouble == "drop":
             return None

@@ -48,6 +48,12 @@ class Client:
             assert self.process.poll() is None and time.monotonic() < until, self.end()
             time.sleep(0.01)
 
+    def asks(self, quirky: Quirky) -> None:
+        until = time.monotonic() + 20
+        while not quirky.asked:
+            assert self.process.poll() is None and time.monotonic() < until, self.end()
+            time.sleep(0.01)
+
     def sees(self, text: str) -> None:
         assert self.process.stderr is not None
         while text not in self._error:
@@ -92,7 +98,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_builder(quirky: Quirky, image: Pa
 def test_ctrl_c_while_the_builder_downloads(quirky: Quirky, image: Path) -> None:
     with quirky.builder.lock:  # as the original: it answers nobody
         client = Client(quirky, image)
-        time.sleep(0.5)
+        client.asks(quirky)
         client.interrupt()
         code, error = client.end()
     assert code == 130 and "aborting" not in error
