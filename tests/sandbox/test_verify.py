@@ -297,7 +297,7 @@ def test_a_build_that_does_not_bear_a_condition_is_built_without_it(
 def test_a_workspace_that_does_not_fit_into_memory_is_on_the_disk(account: Account, spec: Path) -> None:
     _write(account, spec, [{"shell": "head -c 100000000 /dev/zero > big; rm big; echo > a"}, *_artifacts("a")])
     build = _build(account, spec)
-    little = f"import contractor.build.conditions as c; c._free_memory = lambda: 260 << 20; {PROGRAM}"
+    little = f"import contractor.build.verify.conditions as c; c._free_memory = lambda: 260 << 20; {PROGRAM}"
     argv = [little if word == PROGRAM else word for word in account.command("verify", build, "--json")]
     done = subprocess.run(argv, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from proof_kit import plan
 
-from contractor.build import conditions
-from contractor.build.conditions import VARIATIONS, Conditions, choose, constant, varied
+from contractor.build.verify import conditions
+from contractor.build.verify.conditions import VARIATIONS, Conditions, choose, constant, varied
 from contractor.build.inside import vary
 from contractor.store.layout import Store
 

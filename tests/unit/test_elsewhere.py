@@ -9,8 +9,8 @@ import pytest
 from cli_store import add, record
 from proof_kit import BUILD, built, plan, signer, tree
 
-from contractor.build import elsewhere
-from contractor.build.elsewhere import build_of
+from contractor.build.verify import elsewhere
+from contractor.build.verify.elsewhere import build_of
 from contractor.build.prepare import Request
 from contractor.core.errors import Rejected
 from contractor.proof.errors import Refuted

@@ -11,7 +11,7 @@ import pytest
 from cli_store import record, step
 from plan_kit import named, planned
 
-from contractor.build.workers import Workers
+from contractor.build.matrix.workers import Workers
 from contractor.cli import jobs
 from contractor.core import events
 from contractor.core.errors import Outcome, Rejected
@@ -201,7 +201,7 @@ def test_trouble_here_leaves_no_process(tmp_path: Path) -> None:
 def test_the_record_of_a_killed_build_says_so(tmp_path: Path) -> None:
     from cli_store import add
 
-    from contractor.build.workers import Ended
+    from contractor.build.matrix.workers import Ended
     from contractor.store.layout import Store
     from contractor.store.records import Records
 

@@ -211,7 +211,7 @@ def test_a_quiet_console_has_last_words_only_for_failures() -> None:
 
 
 def test_one_file_of_sums_over_all_builds(tmp_path: Path) -> None:
-    from contractor.build.export import export_artifacts, target_folder
+    from contractor.build.export.exporting import export_artifacts, target_folder
 
     store = Store(str(tmp_path / "store"))
     records = []
@@ -230,7 +230,7 @@ def test_one_file_of_sums_over_all_builds(tmp_path: Path) -> None:
         "FROM-4.0,TO-5/kit/sub/a file", "FROM-4.1,TO-5/kit/sub/a file", "FROM-4.1.1,TO-5/kit/sub/a file",
     ]  # fmt: skip
     assert sum(line.startswith("# sha256 of the uncompressed archive of FROM-4.1,TO-5/kit: ") for line in lines) == 1
-    from contractor.build.sums import compare_outputs, read_sums
+    from contractor.build.verify.sums import compare_outputs, read_sums
 
     assert compare_outputs(read_sums(str(sums)), read_sums(str(sums))).equal
     sum_up(str(tmp_path / "out"), [records[0], None, records[2]])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from contractor.build import turns
+from contractor.build.matrix import turns
 from contractor.core.errors import Broken
 from contractor.store.layout import Store
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contractor.build.lock_follow import followers
+from contractor.build.lock.follow import followers
 
 HEAD = b"""Some packages could not be installed. This may mean that you have
 requested an impossible situation.

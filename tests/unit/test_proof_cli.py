@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from proof_kit import BUILD, built, plan, signer, tree, with_copies
 
-from contractor.build.export import export_artifacts
+from contractor.build.export.exporting import export_artifacts
 from contractor.cli import config
 from contractor.cli.commands import artifacts, audit, keys, provenance
 from contractor.cli.proving import witness_of

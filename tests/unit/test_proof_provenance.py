@@ -19,7 +19,7 @@ from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement as PublicStatement
 from proof_kit import BUILD, DEB, built, plan, ring, signer, tree, with_copies
 
-from contractor.build.export import export_artifacts
+from contractor.build.export.exporting import export_artifacts
 from contractor.core.errors import Broken, ContractorError, Rejected
 from contractor.proof import statement as s
 from contractor.proof.dsse import seal, unseal

@@ -12,7 +12,7 @@ import pytest
 from cli_store import add, record
 from proof_kit import BUILD, built, plan, ring, tree, with_copies
 
-from contractor.build.export import export_artifacts
+from contractor.build.export.exporting import export_artifacts
 from contractor.cli.commands import keys as keys_command
 from contractor.cli.commands import provenance
 from contractor.core.errors import Rejected

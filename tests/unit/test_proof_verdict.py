@@ -13,7 +13,7 @@ from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement as PublicStatement
 from proof_kit import BUILD, built, ring, signer, tree, with_copies
 
-from contractor.build.export import export_artifacts
+from contractor.build.export.exporting import export_artifacts
 from contractor.cli.commands import provenance
 from contractor.core import digest
 from contractor.core.errors import Rejected

@@ -8,7 +8,7 @@ from cli_store import step
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contractor.build.verdict import Attempt, attempt_of, verdict
+from contractor.build.debug.verdict import Attempt, attempt_of, verdict
 from contractor.core.fetch import Fetch
 
 GOOD = Attempt("b", "succeeded", exit_code=0, seconds=2.0, content="aa")

@@ -12,8 +12,8 @@ from cli_store import NEW, OLD, add, record, step, two_builds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contractor.build.attempts import Retry, Tried
-from contractor.build.verdict import Attempt, verdict
+from contractor.build.debug.attempts import Retry, Tried
+from contractor.build.debug.verdict import Attempt, verdict
 from contractor.cli.commands import retry as command
 from contractor.cli.commands.retry import next_steps
 from contractor.cli.retry_console import RetryConsole

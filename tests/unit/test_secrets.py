@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contractor.build.prepare import Request
-from contractor.build.secret_scan import Finder, Searched
-from contractor.build.secrets import Plain, Secrets
+from contractor.build.secrets.scan import Finder, Searched
+from contractor.build.secrets.secrets import Plain, Secrets
 from contractor.cli.secrets import read_secrets, require_outside
 from contractor.core.errors import Rejected
 from contractor.core.fetch import Fetch

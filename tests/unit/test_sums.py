@@ -11,8 +11,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contractor.build.export import sums_lines
-from contractor.build.sums import Outputs, compare_outputs, parse_sums, read_folder, read_sums
+from contractor.build.export.exporting import sums_lines
+from contractor.build.verify.sums import Outputs, compare_outputs, parse_sums, read_folder, read_sums
 from contractor.core.errors import Rejected
 from contractor.core.events import ArtifactInfo
 

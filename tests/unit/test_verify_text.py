@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from contractor.build.members import MemberChange, Members
-from contractor.build.verify import Difference, Verdict
+from contractor.build.compare.members import MemberChange, Members
+from contractor.build.verify.verify import Difference, Verdict
 from contractor.cli.verify_text import exit_code, lines
 
 A, B = "a" * 64, "b" * 64

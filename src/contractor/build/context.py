@@ -11,8 +11,8 @@ from contractor.build.log import Log
 from contractor.build.names import Names
 from contractor.build.network import Access, Door, Replay
 from contractor.build.place import Place
-from contractor.build.replay import replay_of
-from contractor.build.secrets import Secrets
+from contractor.build.lock.replay import replay_of
+from contractor.build.secrets.secrets import Secrets
 from contractor.build.stray_words import past_the_proxy, without_network
 from contractor.build.sweep import mark
 from contractor.core.errors import Broken, ContractorError, Failed, OutOfLimits

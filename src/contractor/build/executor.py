@@ -16,14 +16,14 @@ from contractor.build import steps
 from contractor.build.ahead import following
 from contractor.build.bookkeeping import Bookkeeping, Origin
 from contractor.build.context import Emit, Made, Options, StepContext
-from contractor.build.diagnostics import keep_diagnostics
+from contractor.build.export.diagnostics import keep_diagnostics
 from contractor.build.finding import Finder
-from contractor.build.leaks import Leaked, may_be_kept, require_none_left
+from contractor.build.secrets.leaks import Leaked, may_be_kept, require_none_left
 from contractor.build.log import Log
 from contractor.build.place import Place
 from contractor.build.steer import Steering
 from contractor.build.sweep import sweep, unmark
-from contractor.build.turns import exclusive, same_step
+from contractor.build.matrix.turns import exclusive, same_step
 from contractor.build.visits import Ended, Visits
 from contractor.core import digest
 from contractor.core.errors import Aborted, Broken, ContractorError, Failed, OutOfLimits, Rejected, from_exception
@@ -117,7 +117,7 @@ class _Build:
         """Say what is not locked, and end here when nobody may be asked for what is not in the store."""
         if not self.plan.unlocked and not self.context.options.offline:
             return
-        from contractor.build.precheck import Ground, precheck
+        from contractor.build.lock.precheck import Ground, precheck
 
         wanted = [n for n in range(len(self.plan.actions)) if self.steering.reaches(n)]
         runs = [n for n in wanted if self._asked_for(n) or self.results.find(self.plan.actions[n].key) is None]
@@ -176,7 +176,7 @@ class _Build:
             return ""  # the shell says so
         if self._asked_for(index) or self.context.options.variation is not None:
             return "as asked"
-        from contractor.build.history import why_it_runs  # 10 ms, of use only to who has built it before
+        from contractor.build.compare.history import why_it_runs  # 10 ms, of use only to who has built it before
 
         return why_it_runs(self.books.records, self.plan, self.books.id, index)
 
@@ -318,7 +318,7 @@ class _Build:
         """A base that is not the one that was locked: no success where that is required, else said."""
         if name not in self.plan.expected:
             return
-        from contractor.build.precheck import check_base
+        from contractor.build.lock.precheck import check_base
 
         error = check_base(self.plan, name, result)
         if error is not None and self.context.options.locked:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from contractor.build.git import Head, head_of, is_commit, is_remote, resolve_commit
-from contractor.build.source import Source, read_source
+from contractor.build.source.git import Head, head_of, is_commit, is_remote, resolve_commit
+from contractor.build.source.folder import Source, read_source
 from contractor.core import digest
 from contractor.core.errors import Rejected, Unavailable
 from contractor.plan.model import Checkout, Facts
@@ -100,7 +100,7 @@ def gather(
 
 
 def _checkout(source: Source, head: Head, store: Store, source_digest: str, *others: str) -> Checkout | None:
-    from contractor.build.checkout import checkout_of
+    from contractor.build.source.checkout import checkout_of
 
     return checkout_of(source, head, store, source_digest, *others)
 

@@ -12,7 +12,7 @@ from contractor.core.fetch import Fetch
 if TYPE_CHECKING:
     import socket
 
-    from contractor.build.secrets import Secrets
+    from contractor.build.secrets.secrets import Secrets
     from contractor.network.shelf import Answer, Expected, Sink
     from contractor.store.captured import Captured
 
@@ -111,7 +111,7 @@ class _StoreShelf:
         writer = self._captured.writer()
         if self._secrets is None:
             return writer
-        from contractor.build.secret_scan import Searched
+        from contractor.build.secrets.scan import Searched
 
         return Searched(writer, self._secrets.finder)
 

@@ -106,7 +106,7 @@ class Place:
     def save(self, key: str, parent: str) -> None:
         """Keep the workspace as the state of an action; Leaked when a secret of the steps so far is in it."""
         if self.secrets:
-            from contractor.build.leaks import require_none_left
+            from contractor.build.secrets.leaks import require_none_left
 
             require_none_left(self, self.secrets)
         self.call("save", {"states": self._store.path("states"), "name": key, "parent": parent})

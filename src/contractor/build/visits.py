@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from contractor.build.diagnostics import keep_diagnostics
+from contractor.build.export.diagnostics import keep_diagnostics
 from contractor.core import digest
 from contractor.core.errors import Aborted, ContractorError
 from contractor.plan.rekey import Changed, rekey, shell_state
@@ -17,7 +17,7 @@ from contractor.store.results import Result, Results
 if TYPE_CHECKING:
     from contractor.build.bookkeeping import Bookkeeping
     from contractor.build.context import StepContext
-    from contractor.build.shell import Visit
+    from contractor.build.debug.shell import Visit
     from contractor.build.steer import Steering
     from contractor.plan.model import Plan
     from contractor.sandbox.spec import SandboxSpec
@@ -44,7 +44,7 @@ class Visits:
     def begin(self, index: int) -> None:
         """Before a step whose action runs no command: its shell comes now, for others when the command is known."""
         if index == self._steering.instead or index in self._steering.breaks:
-            from contractor.build.shell import has_command
+            from contractor.build.debug.shell import has_command
 
             if not has_command(self.plan.actions[index]):
                 self.before(None)
@@ -91,7 +91,7 @@ class Visits:
             raise Ended
 
     def _enter_after(self) -> None:
-        from contractor.build.shell import command_of
+        from contractor.build.debug.shell import command_of
 
         context = self._context
         again = "tree" not in ACTIONS[context.action.kind].writes
@@ -99,7 +99,7 @@ class Visits:
         self._enter(spec if again else None, "after the step", "exit ends the build")
 
     def _enter(self, spec: SandboxSpec | None, why: str, leave: str) -> Visit:
-        from contractor.build.shell import Reason, enter  # much, and rarely needed
+        from contractor.build.debug.shell import Reason, enter  # much, and rarely needed
 
         assert self._steering.terminal is not None
         return enter(self._context, spec, self._steering.terminal(), Reason(why, leave))

@@ -119,7 +119,7 @@ def _exporter(output: str | None, plan: Plan, store: Store, many: bool) -> Expor
         return None
 
     def copy(artifacts: tuple[events.ArtifactInfo, ...]) -> tuple[events.ArtifactInfo, ...]:
-        from contractor.build.export import export_artifacts, target_folder
+        from contractor.build.export.exporting import export_artifacts, target_folder
 
         return export_artifacts(artifacts, store, target_folder(output, plan.matrix, many), plan.epoch)
 

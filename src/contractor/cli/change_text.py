@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from contractor.build.members import MemberChange, Members
+from contractor.build.compare.members import MemberChange, Members
 from contractor.cli.console_state import Paper
 from contractor.cli.text import clip
 from contractor.core.words import count

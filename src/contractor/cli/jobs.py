@@ -1,4 +1,4 @@
-"""How many builds of a matrix run at once, in which order; and running them (build/workers.py)."""
+"""How many builds of a matrix run at once, in which order; and running them (build/matrix/workers.py)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from contractor.store.results import Results
 
 if TYPE_CHECKING:
     from contractor.build.context import Emit
-    from contractor.build.workers import Ended, Run
+    from contractor.build.matrix.workers import Ended, Run
     from contractor.store.layout import Store
 
 _MANY = 32  # plans beyond which nobody looks up how long they are likely to take
@@ -81,7 +81,7 @@ def run_at_once(
     plans: Sequence[Plan], run: Run, how: AtOnce, emit: Emit, tick: Callable[[], None]
 ) -> list[Record | None]:
     """The record of each plan, in their order; None for those that never began. run: see Workers."""
-    from contractor.build.workers import Workers
+    from contractor.build.matrix.workers import Workers
 
     needs, memory = [memory_need(plan) for plan in plans], memory_available()
     fit = _fitting(needs, memory)
@@ -166,7 +166,7 @@ def exit_code(records: Sequence[Record | None], *, stopped: bool) -> int:
 
 def sum_up(folder: str, records: Sequence[Record | None]) -> None:
     """SHA256SUMS over all builds, when all of them succeeded."""
-    from contractor.build.matrix_sums import forget_sums, write_sums
+    from contractor.build.matrix.sums import forget_sums, write_sums
 
     whole = [record for record in records if record is not None and record.outcome == Outcome.SUCCEEDED.value]
     if len(whole) == len(records):

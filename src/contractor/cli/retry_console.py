@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from contractor.build.verdict import Attempt, Verdict
+from contractor.build.debug.verdict import Attempt, Verdict
 from contractor.cli.console_live import Screen
 from contractor.cli.console_state import Paper, usable
 from contractor.cli.console_tail import Tail

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from contractor.build.prepare import Request, read_spec
-from contractor.build.secrets import SHORTEST_SECRET, Secrets
+from contractor.build.secrets.secrets import SHORTEST_SECRET, Secrets
 from contractor.cli.options import Parser, pairs
 from contractor.core.errors import Rejected
 from contractor.plan.model import Plan, encode
@@ -79,7 +79,7 @@ def require_outside(given: Iterable[str], request: Request, store: Store) -> Non
     files = {name: os.path.realpath(where) for name, where in named if not where.startswith("fd:")}
     if not any(_below(file, os.path.realpath(request.folder)) for file in files.values()):
         return
-    from contractor.build.source import list_files
+    from contractor.build.source.folder import list_files
 
     for path in _sources(read_spec(request.spec)):
         folder = os.path.realpath(os.path.join(request.folder, path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from contractor.build.verify import Difference, Verdict
+from contractor.build.verify.verify import Difference, Verdict
 from contractor.cli.text import sanitize
 from contractor.core.errors import EXIT_CODES, Outcome
 from contractor.core.words import count

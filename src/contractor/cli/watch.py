@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from contractor.build.settle import collect
-from contractor.build.waking import PERIOD, Waker
-from contractor.build.watching import Inputs, Look, changes, directories, inputs_of, look
+from contractor.build.debug.waking import PERIOD, Waker
+from contractor.build.debug.watching import Inputs, Look, changes, directories, inputs_of, look
 from contractor.cli.console_state import Paper, usable
 from contractor.cli.text import clip, render_error, width_of
 from contractor.core.errors import ContractorError, from_os_error

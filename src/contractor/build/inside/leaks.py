@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from contractor.build.inside.access import Opened
-from contractor.build.secret_scan import Finder
+from contractor.build.secrets.scan import Finder
 from contractor.core.errors import Broken
 from contractor.sandbox.namespace import Inside
 from contractor.store import states

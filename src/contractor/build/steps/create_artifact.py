@@ -20,7 +20,7 @@ def run(context: StepContext) -> Made:
     assert isinstance(action, CreateArtifact)
     paths = None if action.files == ("**",) else _selected(context, action)
     if context.secrets.values:
-        from contractor.build.leaks import require_none_packed
+        from contractor.build.secrets.leaks import require_none_packed
 
         require_none_packed(context.place, context.secrets.values, paths, action.name)
     temporary = context.store.path("blobs", f".artifact-{os.urandom(8).hex()}")

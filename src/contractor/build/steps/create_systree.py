@@ -5,7 +5,7 @@ A base that has just been made is not even unpacked: the workspace that it was p
 
 from __future__ import annotations
 
-from contractor.build.artifacts import artifact_digest
+from contractor.build.export.artifacts import artifact_digest
 from contractor.build.context import Made, StepContext
 from contractor.store.results import artifact_path
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contractor.build.context import Made, StepContext
-from contractor.build.download import fetched_blob
+from contractor.build.source.download import fetched_blob
 from contractor.plan.planner import fetch_name
 from contractor.spec.model import Fetch
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from contractor.build.artifacts import artifact_digest
+from contractor.build.export.artifacts import artifact_digest
 from contractor.build.context import Made, StepContext
 from contractor.core.words import count
 from contractor.spec.model import UnpackArtifact

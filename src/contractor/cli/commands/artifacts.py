@@ -107,7 +107,7 @@ def _present(store: Store, item: ArtifactInfo) -> bool:
 
 
 def _get(store: Store, record: Record, name: str | None, output: str) -> int:
-    from contractor.build.export import export, exported_name
+    from contractor.build.export.exporting import export, exported_name
 
     if name is not None:
         record = msgspec.structs.replace(record, artifacts=(_named(record, name),))

@@ -61,7 +61,7 @@ def run(argv: list[str]) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from contractor.build.capsule_export import export
+    from contractor.build.capsule.exporting import export
     from contractor.build.context import Options
     from contractor.build.prepare import read_spec
     from contractor.cli.stop import Stop
@@ -90,7 +90,7 @@ def _contents(kinds: list[str]) -> str:
 
 def _request_of_build(args: argparse.Namespace, settings: config.Settings, store: Store) -> Request:
     """What a build was asked for. Rejected: its specification is gone, or is not what it was."""
-    from contractor.build.history import plan_of
+    from contractor.build.compare.history import plan_of
     from contractor.build.prepare import make_plans
     from contractor.sandbox.local import choose
     from contractor.store.records import Records
@@ -121,7 +121,7 @@ def _request_of_build(args: argparse.Namespace, settings: config.Settings, store
 
 
 def _import(args: argparse.Namespace) -> int:
-    from contractor.build.capsule_import import import_capsule
+    from contractor.build.capsule.importing import import_capsule
 
     store = open_store(args, config.load())
     done = import_capsule(args.file, args.dir, store)

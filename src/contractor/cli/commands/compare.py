@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from contractor.build.sums import (
+from contractor.build.verify.sums import (
     Comparison,
     Outputs,
     compare_outputs,
@@ -91,8 +91,8 @@ def _record(side: _Side) -> Record:
 
 def _explained(found: Comparison, a: Record, b: Record, store: Store) -> list[str]:
     """Each artifact that differs, and where."""
-    from contractor.build.explain import Explainer
-    from contractor.build.verify import difference
+    from contractor.build.verify.explain import Explainer
+    from contractor.build.verify.verify import difference
     from contractor.cli.stop import Stop
     from contractor.cli.verify_text import of_difference
     from contractor.sandbox.local import choose

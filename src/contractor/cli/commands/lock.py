@@ -8,9 +8,9 @@ import sys
 import time
 
 from contractor.build.context import Options
-from contractor.build.git_archive import archive_of
-from contractor.build.locking import Update, Wanted, lost, make_lock, up_to_date
-from contractor.build.obtain import inputs, is_here, obtain
+from contractor.build.source.git_archive import archive_of
+from contractor.build.lock.locking import Update, Wanted, lost, make_lock, up_to_date
+from contractor.build.source.obtain import inputs, is_here, obtain
 from contractor.build.prepare import Request, plan_all, read_lock
 from contractor.cli import config
 from contractor.cli.console import Console, make_console

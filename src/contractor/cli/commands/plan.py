@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from contractor.build.finding import Finder
-from contractor.build.history import earlier_builds
+from contractor.build.compare.history import earlier_builds
 from contractor.build.prepare import make_plans
 from contractor.cli import config
 from contractor.cli.eta import roughly, total_text

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from contractor.build.attempts import Retry, Tried, attempts, own_attempt, protected
+from contractor.build.debug.attempts import Retry, Tried, attempts, own_attempt, protected
 from contractor.build.context import Options
-from contractor.build.verdict import Attempt, Verdict, verdict
+from contractor.build.debug.verdict import Attempt, Verdict, verdict
 from contractor.cli import config
 from contractor.cli.console import Console
 from contractor.cli.log_parts import Part, log_path, pieces

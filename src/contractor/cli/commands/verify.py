@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from contractor.build.again import MARK
-from contractor.build.conditions import VARIATIONS
+from contractor.build.verify.again import MARK
+from contractor.build.verify.conditions import VARIATIONS
 from contractor.build.context import Options
-from contractor.build.verify import verify
+from contractor.build.verify.verify import verify
 from contractor.cli import config
 from contractor.cli.commands.keys import write_out
 from contractor.cli.console import make_console
@@ -34,7 +34,7 @@ from contractor.store.layout import Store
 from contractor.store.records import Record, Records
 
 if TYPE_CHECKING:
-    from contractor.build.elsewhere import Elsewhere
+    from contractor.build.verify.elsewhere import Elsewhere
 
 JSON_VERSION = 1
 
@@ -128,10 +128,10 @@ def _given(
     for trouble in troubles:
         talk(f"does not count: {sanitize(trouble.message)}")
     if not args.spec:
-        from contractor.build.invocation import record_of
+        from contractor.build.verify.invocation import record_of
 
         return record_of(claims, args.build, store)
-    from contractor.build.elsewhere import build_of
+    from contractor.build.verify.elsewhere import build_of
     from contractor.build.prepare import Request
 
     spec = f"{args.spec.rstrip('/')}/contractor.yaml" if os.path.isdir(args.spec) else args.spec
@@ -155,7 +155,7 @@ def _of_build(text: str, store: Store) -> Record:
 
 def _require_as_signed(record: Record, store: Store, trusted: Keys) -> None:
     """Refuted when record, plan or artifacts are not those that the build's own provenance was signed for."""
-    from contractor.build.invocation import record_of
+    from contractor.build.verify.invocation import record_of
     from contractor.proof.provenance import stored_at
     from contractor.proof.verify import read_claims
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from contractor.build.members import changed_files
-from contractor.build.why import Answer, Why, past_plan
+from contractor.build.compare.members import changed_files
+from contractor.build.compare.why import Answer, Why, past_plan
 from contractor.cli import config
 from contractor.cli.change_json import explanation_json
 from contractor.cli.change_text import ChangeText, Sources

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from contractor.build.history import plan_of
+from contractor.build.compare.history import plan_of
 from contractor.cli.commands.list import DIED, state_of
 from contractor.cli.console_summary import HEADLINES, TURNS
 from contractor.cli.report import facts, steps

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from contractor.build.compare import BuildDiff, compare_builds
-from contractor.build.compare_steps import Side
-from contractor.build.history import plan_of
-from contractor.build.members import changed_files
+from contractor.build.compare.builds import BuildDiff, compare_builds
+from contractor.build.compare.steps import Side
+from contractor.build.compare.history import plan_of
+from contractor.build.compare.members import changed_files
 from contractor.cli.change_text import ChangeText
 from contractor.cli.console_state import Paper
 from contractor.cli.diff_text import DiffText

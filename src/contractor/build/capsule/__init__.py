@@ -1,0 +1,1 @@
+"""Capsules: a specification, its lock and every input in one file."""

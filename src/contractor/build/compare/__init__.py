@@ -1,0 +1,1 @@
+"""Two builds beside each other: what differs, and why a step ran."""

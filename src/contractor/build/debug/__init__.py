@@ -1,0 +1,1 @@
+"""After a build: its steps again, a shell in one, and waiting for the next change."""

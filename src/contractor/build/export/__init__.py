@@ -1,0 +1,1 @@
+"""Artifacts out of the store."""

@@ -1,0 +1,1 @@
+"""Several builds of one specification at the same time."""

@@ -1,0 +1,1 @@
+"""Secrets: taken out of what is said and written down, looked for in what is stored."""

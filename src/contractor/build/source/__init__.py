@@ -1,0 +1,1 @@
+"""Sources: folders, commits and downloads, each by its digest."""

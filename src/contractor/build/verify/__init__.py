@@ -1,0 +1,1 @@
+"""Build again, compare everything, say what differs and why."""
