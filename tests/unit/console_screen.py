@@ -7,7 +7,7 @@ import os
 
 import pyte
 
-from contractor.cli.console import Console, make_console
+from contractor.cli.console.console import Console, make_console
 
 _TERMINALS: list[Terminal] = []
 

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from contractor.cli.console import Console, make_console
+from contractor.cli.console.console import Console, make_console
 from contractor.core.errors import Outcome
 from contractor.core.events import (
     AnyEvent,

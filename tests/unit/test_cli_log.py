@@ -10,9 +10,9 @@ from fake_build import FakeBuild
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contractor.cli import log_parts as parts
+from contractor.cli.logs import parts
 from contractor.cli.commands import log
-from contractor.cli.log_sinks import Clean
+from contractor.cli.logs.sinks import Clean
 from contractor.cli.main import main
 from contractor.core.errors import Rejected
 from contractor.store.layout import Store

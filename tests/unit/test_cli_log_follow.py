@@ -11,8 +11,8 @@ import pytest
 from cli_store import NEW, OLD, add, record, step, two_builds
 from fake_build import FakeBuild
 
-from contractor.cli import log_follow
-from contractor.cli.log_sinks import Clean
+from contractor.cli.logs import follow as log_follow
+from contractor.cli.logs.sinks import Clean
 from contractor.cli.main import main
 from contractor.core.errors import Outcome
 from contractor.store.layout import Store, in_use

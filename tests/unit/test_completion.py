@@ -10,9 +10,9 @@ from cli_store import NEW, OLD, add, artifact, record, step, two_builds
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from contractor.cli import complete
-from contractor.cli.complete_table import decode, encode, make_table
-from contractor.cli.complete_words import Typed, showable, typed, written
+from contractor.cli.complete import complete
+from contractor.cli.complete.table import decode, encode, make_table
+from contractor.cli.complete.words import Typed, showable, typed, written
 from contractor.cli.main import COMMANDS, main
 from contractor.store.layout import Store
 

@@ -8,7 +8,7 @@ import pytest
 from console_screen import Pipe, Terminal, plain
 from console_script import BUILD, DIGEST, Script, cached, failure, play, success
 
-from contractor.cli.console import make_console
+from contractor.cli.console.console import make_console
 from contractor.core.errors import Outcome
 
 
@@ -194,7 +194,7 @@ def test_the_console_costs_little_to_import():
 
     code = (
         "import sys, contractor.core.events, threading; before = set(sys.modules)\n"
-        "import contractor.cli.console, contractor.cli.console_live, contractor.cli.console_plain\n"
+        "import contractor.cli.console.console, contractor.cli.console.live, contractor.cli.console.plain\n"
         "print(sorted(name for name in set(sys.modules) - before if not name.startswith('contractor')))"
     )
     out = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout

@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from contractor.cli.console_tail import LINE_BYTES, Lines, Tail
+from contractor.cli.console.tail import LINE_BYTES, Lines, Tail
 
 
 def pieces(data: bytes, size: int):

@@ -14,8 +14,8 @@ from fake_build import FakeBuild
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from contractor.cli.console import make_console
-from contractor.cli.eta import history_of, left_text, roughly, running_times, total_text
+from contractor.cli.console.console import make_console
+from contractor.cli.console.eta import history_of, left_text, roughly, running_times, total_text
 from contractor.cli.main import main
 from contractor.core.errors import Outcome
 from contractor.core.events import BuildStarted

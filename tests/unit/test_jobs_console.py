@@ -11,7 +11,7 @@ from cli_store import artifact, record, step
 from console_screen import Pipe, Terminal, terminal_size
 from console_script import ARTIFACTS, Script
 
-from contractor.cli.console_matrix import make_matrix_console, tell_matrix
+from contractor.cli.console.matrix import make_matrix_console, tell_matrix
 from contractor.cli.jobs import sum_up
 from contractor.cli.matrix_words import labels_of
 from contractor.core.errors import Outcome

@@ -16,7 +16,7 @@ from contractor.build.debug.attempts import Retry, Tried
 from contractor.build.debug.verdict import Attempt, verdict
 from contractor.cli.commands import retry as command
 from contractor.cli.commands.retry import next_steps
-from contractor.cli.retry_console import RetryConsole
+from contractor.cli.console.retry import RetryConsole
 from contractor.cli.retry_output import Difference, first_difference, lines
 from contractor.cli.retry_words import meant
 from contractor.core.errors import Rejected

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from contractor.build.compare.members import MemberChange, Members
-from contractor.cli.console_state import Paper
+from contractor.cli.console.state import Paper
 from contractor.cli.text import clip
 from contractor.core.words import count
 from contractor.plan import changes, words

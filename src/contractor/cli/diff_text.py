@@ -10,7 +10,7 @@ from contractor.build.compare.builds import BuildDiff, Fact, Output
 from contractor.build.compare.steps import FetchChange, PackageChange, StepDiff, StepPackages, Timing
 from contractor.build.compare.members import Members
 from contractor.cli.change_text import ChangeText, moment
-from contractor.cli.console_state import Paper
+from contractor.cli.console.state import Paper
 from contractor.cli.text import duration, human_size, table
 from contractor.core.words import count
 from contractor.plan import words

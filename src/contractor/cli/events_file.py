@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from contractor.cli.console import Console
+from contractor.cli.console.console import Console
 from contractor.core import events
 from contractor.core.errors import Broken, Rejected
 

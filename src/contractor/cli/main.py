@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
         sys.stdout.write(usage())
         return 0 if argv else 2
     if argv[0] == "__complete":  # asked by the shells' completion, at every press of a key
-        from contractor.cli import complete
+        from contractor.cli.complete import complete
 
         return complete.run(argv[1:])
     if argv[0] not in COMMANDS:

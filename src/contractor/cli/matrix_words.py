@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from contractor.cli.console_state import Paper
-from contractor.cli.console_summary import HEADLINES
+from contractor.cli.console.state import Paper
+from contractor.cli.console.summary import HEADLINES
 from contractor.cli.text import clip, duration, human_size, table, width_of, wrap
 from contractor.core.errors import EXIT_CODES, Outcome
 from contractor.core.words import count

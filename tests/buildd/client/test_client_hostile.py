@@ -33,7 +33,7 @@ from contractor.buildd.client.link import Lost, Nonsense
 from contractor.buildd.client.offer import Offer, open_file
 from contractor.buildd.client.place import parse_place
 from contractor.buildd.client.xmlrpc import NoAnswer, Refusal, read_answer, write_call
-from contractor.cli.buildd_build import arguments_of
+from contractor.cli.buildd.build import arguments_of
 from contractor.core.errors import Rejected
 
 _XML = "<?xml version='1.0'?>"

@@ -108,7 +108,7 @@ def test_ctrl_c_while_the_builder_downloads(quirky: Quirky, image: Path) -> None
 def test_an_abort_that_takes_too_long(
     quirky: Quirky, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contractor.cli.buildd_look.ABORT_PATIENCE", 0.2)
+    monkeypatch.setattr("contractor.cli.buildd.look.ABORT_PATIENCE", 0.2)
     gate = threading.Event()
     (quirky.builder.cache / "i").write_bytes(b"")
     quirky.builder.script = Script(steps=(gate,), stubborn=True)
@@ -119,7 +119,7 @@ def test_an_abort_that_takes_too_long(
     assert main(["buildd", "abort", quirky.url]) == 6
     assert main(["buildd", "abort", quirky.url, "--no-wait"]) == 0  # again, while it is ABORTING
     threading.Timer(0.1, gate.set).start()
-    monkeypatch.setattr("contractor.cli.buildd_look.ABORT_PATIENCE", 20)
+    monkeypatch.setattr("contractor.cli.buildd.look.ABORT_PATIENCE", 20)
     assert main(["buildd", "abort", quirky.url]) == 0
     assert "WAITING with A-1 (ABORTED)" in capfd.readouterr().out
     assert main(["buildd", "clean", quirky.url]) == 0

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from contractor.cli.building import Building
-from contractor.cli.console import Mode, make_console
-from contractor.cli.eta import history_of
+from contractor.cli.console.console import Mode, make_console
+from contractor.cli.console.eta import history_of
 from contractor.cli.events_file import EventsFile
 from contractor.cli.options import Parser, add_request
 from contractor.cli.secrets import add_secret
@@ -54,7 +54,7 @@ def run(argv: list[str]) -> int:
     matrices = [plan.matrix for plan in plans]
     with ExitStack() as stack:
         if plans and building.at_once(plans):
-            from contractor.cli.console_matrix import make_matrix_console
+            from contractor.cli.console.matrix import make_matrix_console
 
             console = make_matrix_console(sys.stderr, matrices, **shown, **more)
         else:
@@ -69,7 +69,7 @@ def run(argv: list[str]) -> int:
         else:
             code = building.run(plans, emit, console.tick)
     if len(plans) > 1:
-        from contractor.cli.console_matrix import tell_matrix
+        from contractor.cli.console.matrix import tell_matrix
 
         how: dict[str, Any] = {"seconds": time.monotonic() - began, "jobs": building.at_once(plans)}
         tell_matrix(sys.stderr, matrices, building.records, **shown, **how)

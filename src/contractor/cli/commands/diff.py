@@ -16,7 +16,7 @@ from contractor.cli import config
 from contractor.cli.change_json import explanation_json
 from contractor.cli.change_text import ChangeText, Sources
 from contractor.cli.commands.list import state_of
-from contractor.cli.console_state import Paper
+from contractor.cli.console.state import Paper
 from contractor.cli.diff_text import DiffText
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, when

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from contractor.cli import config
-from contractor.cli.eta import left_text
+from contractor.cli.console.eta import left_text
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk, when
 from contractor.cli.text import clip, duration, sanitize, table

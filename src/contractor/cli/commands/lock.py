@@ -13,7 +13,7 @@ from contractor.build.lock.locking import Update, Wanted, lost, make_lock, up_to
 from contractor.build.source.obtain import inputs, is_here, obtain
 from contractor.build.prepare import Request, plan_all, read_lock
 from contractor.cli import config
-from contractor.cli.console import Console, make_console
+from contractor.cli.console.console import Console, make_console
 from contractor.cli.lock_text import changes, summary
 from contractor.cli.options import Parser, add_request, open_store, request_of
 from contractor.cli.output import put, talk

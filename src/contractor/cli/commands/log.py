@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from contractor.cli import config
-from contractor.cli.log_parts import Part, chosen_parts, pieces, position, tail
-from contractor.cli.log_sinks import Clean, Raw, Sink
+from contractor.cli.logs.parts import Part, chosen_parts, pieces, position, tail
+from contractor.cli.logs.sinks import Clean, Raw, Sink
 from contractor.cli.options import Parser, open_store
 from contractor.core.errors import Rejected
 from contractor.store.layout import Store
@@ -17,7 +17,7 @@ from contractor.store.progress import so_far
 from contractor.store.records import Record, Records
 
 if TYPE_CHECKING:
-    from contractor.cli.log_grep import Grep
+    from contractor.cli.logs.grep import Grep
 
 _MOST_CONTEXT = 10_000
 
@@ -61,7 +61,7 @@ def run(argv: list[str]) -> int:
         grep = _grep(args, stack) if args.grep is not None else None
         sink = grep or _plain_sink(args)
         if args.follow:
-            from contractor.cli.log_follow import follow
+            from contractor.cli.logs.follow import follow
 
             return follow(store, _followed(store, args.build), args.step, args.tail, sink)
         records = Records(store)
@@ -90,7 +90,7 @@ def _parts(record: Record, store: Store, args: argparse.Namespace) -> list[Part]
     if not args.attempts:
         parts = chosen_parts(record, store, args.step)
         return parts if args.tail is None else tail(parts, args.tail)
-    from contractor.cli.log_attempts import attempts, failed_step
+    from contractor.cli.logs.attempts import attempts, failed_step
 
     found = attempts(record, position(record, args.step or failed_step(record)), store)
     if args.tail is None:
@@ -99,7 +99,7 @@ def _parts(record: Record, store: Store, args: argparse.Namespace) -> list[Part]
 
 
 def _followed(store: Store, build: str) -> Record:
-    from contractor.cli.log_follow import first_record, newest_running
+    from contractor.cli.logs.follow import first_record, newest_running
 
     records = Records(store)
     meant = newest_running(store) if not build else None
@@ -113,7 +113,7 @@ def _plain_sink(args: argparse.Namespace) -> Sink:
 
 
 def _grep(args: argparse.Namespace, stack: ExitStack) -> Grep:
-    from contractor.cli.log_grep import Form, Grep, Searcher, compile_pattern
+    from contractor.cli.logs.grep import Form, Grep, Searcher, compile_pattern
 
     pattern = compile_pattern(args.grep, ignore_case=args.ignore_case)
     form: Form = "pipe"

@@ -13,7 +13,7 @@ from contractor.build.finding import Finder
 from contractor.build.compare.history import earlier_builds
 from contractor.build.prepare import make_plans
 from contractor.cli import config
-from contractor.cli.eta import roughly, total_text
+from contractor.cli.console.eta import roughly, total_text
 from contractor.cli.options import Parser, add_request, open_store, request_of
 from contractor.cli.output import limits_text, put, put_json
 from contractor.cli.text import clip, sanitize, table

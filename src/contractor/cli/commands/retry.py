@@ -15,12 +15,12 @@ from contractor.build.debug.attempts import Retry, Tried, attempts, own_attempt,
 from contractor.build.context import Options
 from contractor.build.debug.verdict import Attempt, Verdict, verdict
 from contractor.cli import config
-from contractor.cli.console import Console
-from contractor.cli.log_parts import Part, log_path, pieces
+from contractor.cli.console.console import Console
+from contractor.cli.logs.parts import Part, log_path, pieces
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put_json
 from contractor.cli.proving import witness_of
-from contractor.cli.retry_console import RetryConsole
+from contractor.cli.console.retry import RetryConsole
 from contractor.cli.retry_output import Difference, first_difference
 from contractor.cli.retry_words import meant
 from contractor.cli.secrets import add_secret, read_secrets

@@ -136,14 +136,14 @@ class _Teller:
     """What is said before and after the shell, on standard error."""
 
     def __init__(self, settings: config.Settings, plan: Plan, witness: Witness) -> None:
-        from contractor.cli.console_state import Paper
+        from contractor.cli.console.state import Paper
 
         self._paper = Paper(sys.stderr, settings.colour)
         self._plan = plan
         self._witness = witness
 
     def __call__(self, event: AnyEvent) -> None:
-        from contractor.cli.console_shell import entered, left
+        from contractor.cli.console.shell import entered, left
 
         self._witness.event(event)
         lines: list[str] = []

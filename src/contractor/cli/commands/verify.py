@@ -17,7 +17,7 @@ from contractor.build.context import Options
 from contractor.build.verify.verify import verify
 from contractor.cli import config
 from contractor.cli.commands.keys import write_out
-from contractor.cli.console import make_console
+from contractor.cli.console.console import make_console
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put, put_json, talk
 from contractor.cli.proving import ring_of, witness_of

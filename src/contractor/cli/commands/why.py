@@ -14,7 +14,7 @@ from contractor.build.compare.why import Answer, Why, past_plan
 from contractor.cli import config
 from contractor.cli.change_json import explanation_json
 from contractor.cli.change_text import ChangeText, Sources
-from contractor.cli.console_state import Paper
+from contractor.cli.console.state import Paper
 from contractor.cli.options import Parser, add_request, open_store, request_of
 from contractor.cli.output import put, put_json, talk, when
 from contractor.cli.text import clip, sanitize, table

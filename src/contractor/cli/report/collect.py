@@ -9,7 +9,7 @@ import msgspec
 
 from contractor.build.compare.history import plan_of
 from contractor.cli.commands.list import DIED, state_of
-from contractor.cli.console_summary import HEADLINES, TURNS
+from contractor.cli.console.summary import HEADLINES, TURNS
 from contractor.cli.report import facts, steps
 from contractor.cli.report.differences import to_last_good
 from contractor.cli.report.model import (

@@ -12,7 +12,7 @@ from contractor.build.compare.steps import Side
 from contractor.build.compare.history import plan_of
 from contractor.build.compare.members import changed_files
 from contractor.cli.change_text import ChangeText
-from contractor.cli.console_state import Paper
+from contractor.cli.console.state import Paper
 from contractor.cli.diff_text import DiffText
 from contractor.cli.report.model import Changes, Comparison
 from contractor.core.errors import Broken, Rejected

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from contractor.cli.log_parts import Part, part_of
+from contractor.cli.logs.parts import Part, part_of
 from contractor.cli.report import facts, logs, waterfall
 from contractor.cli.report.model import Fact, LogView, StepView
 from contractor.core.errors import Broken, Rejected

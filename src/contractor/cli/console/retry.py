@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from contractor.build.debug.verdict import Attempt, Verdict
-from contractor.cli.console_live import Screen
-from contractor.cli.console_state import Paper, usable
-from contractor.cli.console_tail import Tail
+from contractor.cli.console.live import Screen
+from contractor.cli.console.state import Paper, usable
+from contractor.cli.console.tail import Tail
 from contractor.cli.text import clip, duration, pad, width_of, wrap
 from contractor.core.errors import Outcome
 from contractor.core.events import AnyEvent, BuildStarted, Notice, StepOutput
@@ -31,7 +31,7 @@ _IN_THE_BUILD = "in the build"
 
 
 class RetryConsole:
-    """The renderer of the attempts' events (cli/console.py: `Console` holds the lock). live: it may move the cursor."""
+    """The renderer of the attempts' events (cli/console/console.py: `Console` holds the lock). live: it may move the cursor."""
 
     def __init__(self, stream: TextIO, *, colour: bool, live: bool, width: Callable[[], int]) -> None:
         self._paper = Paper(stream, colour)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 from contractor.core.events import AnyEvent
 
 if TYPE_CHECKING:
-    from contractor.cli.eta import History
+    from contractor.cli.console.eta import History
 
 Mode = Literal["auto", "live", "plain", "quiet"]
 Ci = Literal["", "github", "gitlab"]
@@ -80,10 +80,10 @@ def make_console(  # noqa: PLR0913  # all but the stream are by name
     if mode == "auto":
         mode = "live" if stream.isatty() and not ci else "plain"
     if mode == "live":
-        from contractor.cli.console_live import LiveConsole
+        from contractor.cli.console.live import LiveConsole
 
         return Console(LiveConsole(stream, colour, width, verbose, history))
-    from contractor.cli.console_plain import PlainConsole, QuietConsole
+    from contractor.cli.console.plain import PlainConsole, QuietConsole
 
     if mode == "quiet":
         return Console(QuietConsole(stream, colour, width))

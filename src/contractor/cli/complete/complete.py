@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from contractor.cli.complete_values import Candidate, Given, values
-from contractor.cli.complete_words import showable, typed, written
+from contractor.cli.complete.values import Candidate, Given, values
+from contractor.cli.complete.words import showable, typed, written
 
 if TYPE_CHECKING:
-    from contractor.cli.complete_table import Argument, Command, Option
+    from contractor.cli.complete.table import Argument, Command, Option
 
 TABLE = Path(__file__).parent.parent / "data" / "completion" / "commands.json"
 _HELP = 60  # characters of a help text
@@ -78,7 +78,7 @@ def _short(text: str) -> str:
 
 def answer(words: Sequence[str]) -> Answer:
     """words: those after `contractor`; the last one is being completed."""
-    from contractor.cli.complete_table import decode
+    from contractor.cli.complete.table import decode
 
     table = decode(TABLE.read_bytes())
     if len(words) <= 1:

@@ -13,8 +13,8 @@ from contractor.buildd.client.run import clean_up
 from contractor.buildd.client.watch import Watch
 from contractor.buildd.model import BuilderState
 from contractor.cli import config
-from contractor.cli.buildd_build import exit_code
-from contractor.cli.buildd_text import Screen, end_json, end_lines
+from contractor.cli.buildd.build import exit_code
+from contractor.cli.buildd.text import Screen, end_json, end_lines
 from contractor.cli.output import put, put_json
 from contractor.cli.stop import Stop
 from contractor.cli.text import sanitize

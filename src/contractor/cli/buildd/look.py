@@ -9,7 +9,7 @@ from contractor.buildd.client.builder import Builder
 from contractor.buildd.client.run import ABORT_PATIENCE, clean_up
 from contractor.buildd.client.watch import Watch
 from contractor.buildd.model import BuilderState
-from contractor.cli.buildd_text import Screen, status_lines
+from contractor.cli.buildd.text import Screen, status_lines
 from contractor.cli.output import put, put_json, talk
 from contractor.cli.text import sanitize, table
 from contractor.core.errors import Broken, Rejected

@@ -6,8 +6,8 @@ import os
 import sys
 
 from contractor.cli import config
-from contractor.cli.console_state import BuildState, Paper
-from contractor.cli.console_summary import summary
+from contractor.cli.console.state import BuildState, Paper
+from contractor.cli.console.summary import summary
 from contractor.cli.output import talk
 from contractor.cli.text import duration, sanitize
 from contractor.core.errors import EXIT_CODES, Outcome

@@ -10,10 +10,10 @@ import os
 import time
 from collections.abc import Sequence
 
-from contractor.cli.console_state import Builds, BuildState
-from contractor.cli.log_parts import Part, chosen_parts, log_path, pieces, position, tail
-from contractor.cli.log_sinks import Sink
-from contractor.cli.log_words import last_words, never, short_words, step_words
+from contractor.cli.console.state import Builds, BuildState
+from contractor.cli.logs.parts import Part, chosen_parts, log_path, pieces, position, tail
+from contractor.cli.logs.sinks import Sink
+from contractor.cli.logs.words import last_words, never, short_words, step_words
 from contractor.cli.output import talk
 from contractor.cli.text import sanitize
 from contractor.core.errors import EXIT_CODES, Broken, Outcome, Rejected

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Literal
 
-from contractor.cli.log_parts import Part
-from contractor.cli.log_sinks import Lines
+from contractor.cli.logs.parts import Part
+from contractor.cli.logs.sinks import Lines
 from contractor.cli.output import put
 from contractor.cli.text import sanitize, width_of
 from contractor.core.errors import Rejected

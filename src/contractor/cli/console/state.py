@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from contractor.cli.console_tail import Tail
+from contractor.cli.console.tail import Tail
 from contractor.cli.text import human_size, sanitize
 from contractor.core.events import (
     AnyEvent,

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Protocol
 
-from contractor.cli.log_parts import Part
+from contractor.cli.logs.parts import Part
 from contractor.cli.output import put
 from contractor.cli.text import clip, sanitize
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contractor.cli.console_state import BuildState, Paper
+from contractor.cli.console.state import BuildState, Paper
 from contractor.cli.text import clip, duration, human_size, table, width_of, wrap
 from contractor.core.errors import Outcome
 from contractor.core.events import ArtifactInfo, BuildFinished

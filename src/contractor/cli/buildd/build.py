@@ -18,7 +18,7 @@ from contractor.buildd.client.run import Run, Upload, Wish, require_idle, send
 from contractor.buildd.client.xmlrpc import check
 from contractor.buildd.model import BuildStatus
 from contractor.cli import config
-from contractor.cli.buildd_text import Screen, end_json, end_lines
+from contractor.cli.buildd.text import Screen, end_json, end_lines
 from contractor.cli.output import put, put_json
 from contractor.cli.stop import Stop
 from contractor.cli.text import sanitize

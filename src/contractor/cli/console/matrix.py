@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from contractor.cli.console import Ci, Console, Mode, Renderer
-from contractor.cli.console_state import Paper, usable
-from contractor.cli.eta import History
+from contractor.cli.console.console import Ci, Console, Mode, Renderer
+from contractor.cli.console.state import Paper, usable
+from contractor.cli.console.eta import History
 from contractor.cli.matrix_words import matrix_summary
 from contractor.core.errors import Outcome
 from contractor.store.records import Record
@@ -29,15 +29,15 @@ def make_matrix_console(  # noqa: PLR0913  # all but two are by name
     """As make_console. matrices: the matrix values of each build that there will be."""
     renderer: Renderer
     if mode == "live":
-        from contractor.cli.console_table import TableConsole
+        from contractor.cli.console.table import TableConsole
 
         renderer = TableConsole(stream, colour, width, verbose, matrices)
     elif mode == "quiet":
-        from contractor.cli.console_plain import QuietConsole
+        from contractor.cli.console.plain import QuietConsole
 
         renderer = QuietConsole(stream, colour, width)
     else:
-        from contractor.cli.console_prefixed import PrefixedConsole
+        from contractor.cli.console.prefixed import PrefixedConsole
 
         renderer = PrefixedConsole(stream, ci, verbose, history, matrices)
     return Console(renderer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from contractor.cli.log_parts import Part, log_path
+from contractor.cli.logs.parts import Part, log_path
 from contractor.cli.output import when
 from contractor.cli.text import duration, sanitize
 from contractor.core.errors import Rejected

@@ -12,9 +12,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from contractor.cli.console_live import Screen
-from contractor.cli.console_state import Builds, BuildState, Paper, title, usable, warning
-from contractor.cli.console_summary import summary
+from contractor.cli.console.live import Screen
+from contractor.cli.console.state import Builds, BuildState, Paper, title, usable, warning
+from contractor.cli.console.summary import summary
 from contractor.cli.matrix_words import labels_of
 from contractor.cli.text import clip, duration, pad, width_of, wrap
 from contractor.core.errors import Outcome

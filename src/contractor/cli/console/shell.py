@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contractor.cli.console_state import Paper
+from contractor.cli.console.state import Paper
 from contractor.cli.text import clip, sanitize
 from contractor.core.events import ShellFinished, ShellStarted
 from contractor.core.words import count

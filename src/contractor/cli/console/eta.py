@@ -10,7 +10,7 @@ from contractor.core.events import BuildStarted
 from contractor.core.words import count
 
 if TYPE_CHECKING:
-    from contractor.cli.console_state import BuildState
+    from contractor.cli.console.state import BuildState
     from contractor.store.layout import Store
 
 History = Callable[[BuildStarted], Sequence[float | None]]  # the likely seconds of each step, None where unknown

@@ -1,0 +1,1 @@
+"""contractor buildd: be a builder, or use one."""

@@ -1,0 +1,1 @@
+"""Finding, following and showing parts of logs."""
