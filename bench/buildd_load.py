@@ -46,8 +46,8 @@ def serve(path: str) -> None:
 
 
 def daemon(options: str, worker: str) -> None:
-    from contractor.buildd.configuration import Configuration
-    from contractor.buildd.daemon import serve as run
+    from contractor.buildd.daemon.configuration import Configuration
+    from contractor.buildd.daemon.serve import serve as run
 
     run(Configuration(**json.loads(options)), lambda found: print(found[0][1], flush=True), json.loads(worker))
 

@@ -19,8 +19,8 @@ SCRIPTED = str(Path(__file__).with_name("scripted_worker.py"))
 ARGUMENTS = {"series": "noble", "suite": "noble", "ogrecomponent": "main"}
 _START = """
 import sys, json
-from contractor.buildd.configuration import Configuration
-from contractor.buildd.daemon import serve
+from contractor.buildd.daemon.configuration import Configuration
+from contractor.buildd.daemon.serve import serve
 from importlib import import_module
 options, worker = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 for name, value in options.pop("limits", {}).items():

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from contractor.buildd.arguments import typed
 from contractor.buildd.log import Log
 from contractor.buildd.model import Job
-from contractor.buildd.target import TargetFailed
+from contractor.buildd.target.target import TargetFailed
 from contractor.core.errors import Rejected
 from contractor.sandbox.spec import Exit
 

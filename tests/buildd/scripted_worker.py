@@ -31,7 +31,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from contractor.buildd.cache import announce
+from contractor.buildd.daemon.cache import announce
 
 BODY = b"a result\n"
 TEXT = b"hello from the build \xff\xfe\n"

@@ -24,7 +24,7 @@ import json, os, sys
 from contractor.buildd.arguments import typed
 from contractor.buildd.log import Log
 from contractor.buildd.model import Job
-from contractor.buildd.target import Failed, Target, TargetFailed
+from contractor.buildd.target.target import Failed, Target, TargetFailed
 from contractor.core.errors import ContractorError, Rejected
 def say(value): print(json.dumps(value), flush=True)
 job = Job(id="T-1", tag="binarypackage", image=sys.argv[1], image_name="image", files={}, cache=sys.argv[2],

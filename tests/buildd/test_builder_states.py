@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contractor.buildd import states
+from contractor.buildd.daemon import states
 from contractor.buildd.model import BuilderState, BuildStatus, Outcome
-from contractor.buildd.states import BUILD, BUILDER, Current, Refused, later
+from contractor.buildd.daemon.states import BUILD, BUILDER, Current, Refused, later
 
 EXTRA = ["revision_id", "builder_status", "logtail"]
 OUTCOMES = st.builds(

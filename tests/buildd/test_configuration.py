@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contractor.buildd.configuration import load
+from contractor.buildd.daemon.configuration import load
 from contractor.core.errors import Rejected
 
 INI = """

@@ -11,7 +11,7 @@ import pytest
 from fake_target import Call, FakeTarget, Script
 
 from contractor.buildd.builds import craft, snap
-from contractor.buildd.target import Failed, TargetFailed
+from contractor.buildd.target.target import Failed, TargetFailed
 
 GIT = {"git_repository": "https://git.example.org/x"}
 

@@ -14,7 +14,7 @@ import pytest
 from builder_kit import Daemon
 from target_kit import folder_for_all, image_of, small_tree
 
-from contractor.buildd.running import WORKER
+from contractor.buildd.daemon.running import WORKER
 
 ARCHIVES = ["deb http://archive.invalid/debian bookworm main"]
 GIVEN = {"series": "bookworm", "suite": "bookworm", "ogrecomponent": "main", "archives": ARCHIVES}

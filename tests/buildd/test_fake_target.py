@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fake_target import FakeTarget
 
-from contractor.buildd.target import TargetFailed
+from contractor.buildd.target.target import TargetFailed
 from contractor.core.errors import ContractorError, Rejected
 
 
@@ -117,11 +117,11 @@ def check_real() -> None:
 def real() -> Iterator[Any]:
     import small_image
 
-    from contractor.buildd import preparation
+    from contractor.buildd.target import preparation
     from contractor.buildd.arguments import typed
     from contractor.buildd.log import Log
     from contractor.buildd.model import Job
-    from contractor.buildd.target import Target
+    from contractor.buildd.target.target import Target
 
     top = Path(tempfile.mkdtemp(prefix="contractor-contract-", dir="/var/tmp"))
     try:

@@ -65,7 +65,7 @@ def test_a_build_reaches_the_builder_proxy_and_learns_nothing(kind: str, top: Pa
             image_of(tree, top / f"image-{kind}"),
             f"""
 t.arguments = typed("snap", {arguments!r})
-from contractor.buildd.preparation import trust_fetch_service
+from contractor.buildd.target.preparation import trust_fetch_service
 t.use_proxy(); trust_fetch_service(t)
 say(t.run(["ask", "{web.place}"], user="buildd", network=True, get_output=True).decode(errors="replace"))
 t.run(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/3128"], check=True, network="archives")

@@ -11,9 +11,9 @@ from typing import Any
 
 from builder_kit import ARGUMENTS, SCRIPTED
 
-from contractor.buildd.builder import Builder
-from contractor.buildd.configuration import Configuration
-from contractor.buildd.diary import Diary
+from contractor.buildd.daemon.builder import Builder
+from contractor.buildd.daemon.configuration import Configuration
+from contractor.buildd.daemon.diary import Diary
 
 OPERATIONS = {"open", "os.rename", "os.remove"}
 # What was told last -> what may be true later: what was decided by then may have been made durable.

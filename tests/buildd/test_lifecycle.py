@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from builder_kit import Daemon
 
-from contractor.buildd.cache import OLD, Cache
+from contractor.buildd.daemon.cache import OLD, Cache
 
 Start = Callable[..., Daemon]
 

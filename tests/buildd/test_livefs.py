@@ -15,7 +15,7 @@ import worker_kit
 
 from contractor.buildd.arguments import LiveFS
 from contractor.buildd.builds import livefs
-from contractor.buildd.target import Failed
+from contractor.buildd.target.target import Failed
 
 
 def asked(**more: Any) -> LiveFS:

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from contractor.buildd import inside_copy, inside_root
+from contractor.buildd.inside import copy as inside_copy
+
+from contractor.buildd.inside import root as inside_root
 from contractor.buildd.builds import dockerignore, oci, oci_image
 from contractor.buildd.builds.dockerfile import parse
 from contractor.buildd.builds.dockerfile_model import Config

@@ -18,8 +18,8 @@ from contractor.buildd.builds import TYPES
 from contractor.buildd.builds.translations import domain_of, sources_of
 from contractor.buildd.log import Log
 from contractor.buildd.model import Job
-from contractor.buildd.preparation import host_of, hosts_of, key_of
-from contractor.buildd.target import Failed, Target, TargetFailed
+from contractor.buildd.target.preparation import host_of, hosts_of, key_of
+from contractor.buildd.target.target import Failed, Target, TargetFailed
 from contractor.core.errors import Aborted, Broken, ContractorError, Rejected
 
 REQUIRED: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ from builder_kit import Daemon
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contractor.buildd import rpc
+from contractor.buildd.daemon import rpc
 
 BOMB = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>
 <methodCall><methodName>echo</methodName><params><param><value>&b;</value></param></params></methodCall>"""

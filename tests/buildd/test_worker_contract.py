@@ -14,8 +14,8 @@ from builder_kit import ARGUMENTS, SCRIPTED
 
 from contractor.buildd.arguments_check import check
 from contractor.buildd.model import BuildStatus, Event, Job
-from contractor.buildd.running import WORKER, Worker
-from contractor.buildd.saved import mark_alive, open_log
+from contractor.buildd.daemon.running import WORKER, Worker
+from contractor.buildd.daemon.saved import mark_alive, open_log
 
 WORKERS = {"scripted": (SCRIPTED,), "real": WORKER}
 

@@ -20,7 +20,7 @@ from contractor.core.errors import Rejected
 if TYPE_CHECKING:
     from types import FrameType
 
-    from contractor.buildd.target import Target
+    from contractor.buildd.target.target import Target
 
 _JOB_MAX = 256 << 20  # bytes
 
@@ -43,7 +43,7 @@ def main() -> None:
 def _outcome(job: Job, log: Log) -> Outcome:
     from contractor.buildd import pipeline
     from contractor.buildd.arguments import typed
-    from contractor.buildd.target import Target
+    from contractor.buildd.target.target import Target
 
     def on_extra(extra: dict[str, Any]) -> None:
         _send(job.events, Event(extra=extra))

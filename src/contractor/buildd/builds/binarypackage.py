@@ -14,8 +14,8 @@ from typing import NamedTuple
 from contractor.buildd.arguments import BinaryPackage
 from contractor.buildd.builds import depwait
 from contractor.buildd.debian import listed_files, paragraphs
-from contractor.buildd.preparation import APT_ENV
-from contractor.buildd.target import Failed, Target
+from contractor.buildd.target.preparation import APT_ENV
+from contractor.buildd.target.target import Failed, Target
 from contractor.core.errors import Rejected
 
 _WHERE = "/build"

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from contractor.buildd.builds import vcs
-from contractor.buildd.preparation import install
+from contractor.buildd.target.preparation import install
 from contractor.buildd.sanitize import clean
-from contractor.buildd.target import Failed, Target
+from contractor.buildd.target.target import Failed, Target
 from contractor.core.errors import OutOfLimits, Rejected
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from contractor.buildd.builds import ci_job
 from contractor.buildd.builds.checkout import blame_source, check_out, find, package_fail, program, say_channels
 from contractor.buildd.builds.ci_log import JobLog
 from contractor.buildd.builds.launchpad_yaml import FILE, CiJob, Configuration, load
-from contractor.buildd.preparation import hosts_of
-from contractor.buildd.target import Failed, Target, TargetFailed
+from contractor.buildd.target.preparation import hosts_of
+from contractor.buildd.target.target import Failed, Target, TargetFailed
 from contractor.core.errors import Broken, OutOfLimits, Rejected
 
 SUCCEEDED, FAILED = "SUCCEEDED", "FAILED"

@@ -15,7 +15,7 @@ from contractor.buildd.builds.checkout import (
     program,
     say_channels,
 )
-from contractor.buildd.target import Target
+from contractor.buildd.target.target import Target
 from contractor.core.values import Value
 
 _OUTPUT = "/build/output"

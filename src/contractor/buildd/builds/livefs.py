@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 
 from contractor.buildd.arguments import LiveFS
 from contractor.buildd.builds.checkout import package_fail
-from contractor.buildd.inside_livefs import OUT
-from contractor.buildd.preparation import hosts_of, key_of
-from contractor.buildd.target import LIMITS, Failed, Target
+from contractor.buildd.inside.livefs import OUT
+from contractor.buildd.target.preparation import hosts_of, key_of
+from contractor.buildd.target.target import LIMITS, Failed, Target
 from contractor.core.errors import Broken, Unavailable
 from contractor.sandbox import process
 from contractor.sandbox.hosttree import mounts

@@ -19,7 +19,7 @@ from contractor.buildd.builds.dockerfile_model import Copy, Event, Run, Stage, S
 from contractor.buildd.builds.dockerfile_reader import platform
 from contractor.buildd.builds.oci_image import Layer, Line
 from contractor.buildd.builds.oci_stage import FROM, ROOT, OciStage, run_step
-from contractor.buildd.target import Failed, Target
+from contractor.buildd.target.target import Failed, Target
 from contractor.sandbox.stage import TREE
 
 _IGNORE_MAX = 1 << 20

@@ -8,8 +8,8 @@ from contractor.buildd.builds.checkout import package_fail
 from contractor.buildd.builds.dockerfile import SCRIPT
 from contractor.buildd.builds.dockerfile_model import Run
 from contractor.buildd.builds.oci_image import Line
-from contractor.buildd.inside_oci import FROM, ROOT
-from contractor.buildd.target import LIMITS, Target
+from contractor.buildd.inside.oci import FROM, ROOT
+from contractor.buildd.target.target import LIMITS, Target
 from contractor.core.errors import Broken
 from contractor.sandbox.spec import Mount, SandboxSpec
 from contractor.sandbox.stage import DEV

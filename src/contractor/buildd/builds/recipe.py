@@ -15,8 +15,8 @@ from contractor.buildd.builds import depwait, vcs
 from contractor.buildd.builds.recipe_text import Recipe, lines_of, manifest, parse, upstream_of, version_of
 from contractor.buildd.builds.recipe_tree import Tree
 from contractor.buildd.debian import listed_files, paragraphs
-from contractor.buildd.preparation import APT_ENV, host_of, install
-from contractor.buildd.target import HOME, Failed, Target, TargetFailed
+from contractor.buildd.target.preparation import APT_ENV, host_of, install
+from contractor.buildd.target.target import HOME, Failed, Target, TargetFailed
 from contractor.core.errors import Rejected
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from contractor.buildd.builds import vcs
-from contractor.buildd.target import TargetFailed
+from contractor.buildd.target.target import TargetFailed
 from contractor.core.errors import Rejected
 
 if TYPE_CHECKING:
     from contractor.buildd.builds.recipe_text import Line
-    from contractor.buildd.target import Target
+    from contractor.buildd.target.target import Target
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _FIRST = re.compile(r"\s*[a-z0-9][a-z0-9+.-]+ \(([^()\s]+)\)")

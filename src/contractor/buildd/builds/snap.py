@@ -16,7 +16,7 @@ from contractor.buildd.builds.checkout import (
     program,
     say_channels,
 )
-from contractor.buildd.target import Failed, Target
+from contractor.buildd.target.target import Failed, Target
 
 _RESULTS = (".snap", ".manifest", ".debug", ".dpkg.yaml", ".comp")
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from contractor.buildd.builds import vcs
-from contractor.buildd.preparation import install
-from contractor.buildd.target import HOME
+from contractor.buildd.target.preparation import install
+from contractor.buildd.target.target import HOME
 
 if TYPE_CHECKING:
     from contractor.buildd.arguments import Translations
-    from contractor.buildd.target import Target
+    from contractor.buildd.target.target import Target
 
 PACKAGES = ("gettext", "intltool", *vcs.PACKAGES)
 _TREE = f"{HOME}/source-tree"

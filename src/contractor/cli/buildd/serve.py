@@ -10,7 +10,7 @@ from pathlib import Path
 
 import contractor
 from contractor.build.facts import host_arch
-from contractor.buildd.configuration import Configuration, load
+from contractor.buildd.daemon.configuration import Configuration, load
 from contractor.cli import config
 from contractor.cli.output import put, talk
 from contractor.network.allow import join_authority
@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     if args.unit:
         put((Path(contractor.__file__).parent / "data" / _UNIT).read_text().splitlines())
         return 0
-    from contractor.buildd.daemon import serve
+    from contractor.buildd.daemon.serve import serve
 
     gc.enable()  # commands that live for seconds do without
     found = configuration_of(args, config.load())

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from contractor.buildd.target import BUILDD, HOME, Failed, Target, TargetFailed
+from contractor.buildd.target.target import BUILDD, HOME, Failed, Target, TargetFailed
 from contractor.core.errors import Rejected
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def trust_fetch_service(target: Target) -> None:
     """Where the build's proxy is a fetch service: its certificate. Failed when there is none."""
     if target.proxy is None or not target.arguments.use_fetch_service:
         return
-    from contractor.buildd import fetch_service
+    from contractor.buildd.target import fetch_service
 
     try:
         fetch_service.install(target, target.arguments.secrets)

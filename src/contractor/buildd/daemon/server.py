@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from contractor.buildd import rpc
-from contractor.buildd.cache import Cache
-from contractor.buildd.calls import Calls
+from contractor.buildd.daemon import rpc
+from contractor.buildd.daemon.cache import Cache
+from contractor.buildd.daemon.calls import Calls
 from contractor.core.errors import Rejected
 
 _BODY_WITHIN = 60.0  # seconds for a request's body

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from contractor.buildd.cache import announce
+from contractor.buildd.daemon.cache import announce
 from contractor.buildd.model import Job
 from contractor.core.errors import Rejected
 from contractor.sandbox.spec import ROOT_ID

@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Any
 from xmlrpc.client import Binary
 
-from contractor.buildd import rpc
-from contractor.buildd.builder import Builder
-from contractor.buildd.diary import Diary
+from contractor.buildd.daemon import rpc
+from contractor.buildd.daemon.builder import Builder
+from contractor.buildd.daemon.diary import Diary
 from contractor.core.errors import ContractorError
 
 _SMALL = 512  # bytes of a request that is remembered: status() comes again and again

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import msgspec
 
-from contractor.buildd import images
+from contractor.buildd.target import images
 from contractor.buildd.model import Job
-from contractor.buildd.target_errors import Failed, TargetFailed
-from contractor.buildd.target_files import User
-from contractor.buildd.target_network import HOME, PATH, Network, TargetNetwork
+from contractor.buildd.target.errors import Failed, TargetFailed
+from contractor.buildd.target.files import User
+from contractor.buildd.target.network import HOME, PATH, Network, TargetNetwork
 from contractor.core.errors import Aborted, Broken, ContractorError
 from contractor.sandbox.spec import ROOT_ID, Caller, Exit, Mount, SandboxSpec
 from contractor.sandbox.stage import DEV, TREE
@@ -347,15 +347,16 @@ class Target(TargetNetwork):
 
 def _operations(tag: str) -> dict[str, Operation]:
     """What the supervisor can do for a build of this type."""
-    from contractor.buildd import inside, inside_sources
+    from contractor.buildd.inside import files as inside
+    from contractor.buildd.inside import sources as inside_sources
 
     found = {**inside.OPERATIONS, **inside_sources.OPERATIONS}
     if tag == "oci":
-        from contractor.buildd import inside_oci
+        from contractor.buildd.inside import oci as inside_oci
 
         found |= inside_oci.OPERATIONS
     elif tag == "livefs":
-        from contractor.buildd import inside_livefs
+        from contractor.buildd.inside import livefs as inside_livefs
 
         found |= inside_livefs.OPERATIONS
     return found

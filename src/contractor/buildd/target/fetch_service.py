@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from contractor.core.errors import Rejected
 
 if TYPE_CHECKING:
-    from contractor.buildd.target import Target
+    from contractor.buildd.target.target import Target
 
 SECRET = "fetch_service_mitm_certificate"  # noqa: S105 - its name among the arguments' secrets
 CERTIFICATE = "/usr/local/share/ca-certificates/local-ca.crt"
@@ -46,7 +46,7 @@ def install(target: Target, secrets: Mapping[str, str]) -> None:
     ca-certificates and it cannot be installed."""
     pem = certificate_of(secrets)
     if not target.exists(_UPDATE):
-        from contractor.buildd.preparation import install as install_packages
+        from contractor.buildd.target.preparation import install as install_packages
 
         install_packages(target, ["ca-certificates"])
     target.write(CERTIFICATE, pem)

@@ -11,12 +11,12 @@ import signal
 from collections.abc import Callable, Sequence
 
 from contractor import __version__
-from contractor.buildd.builder import Builder
-from contractor.buildd.calls import Calls
-from contractor.buildd.configuration import Configuration
-from contractor.buildd.diary import Diary
-from contractor.buildd.running import WORKER
-from contractor.buildd.server import Server
+from contractor.buildd.daemon.builder import Builder
+from contractor.buildd.daemon.calls import Calls
+from contractor.buildd.daemon.configuration import Configuration
+from contractor.buildd.daemon.diary import Diary
+from contractor.buildd.daemon.running import WORKER
+from contractor.buildd.daemon.server import Server
 from contractor.core.errors import Unavailable
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contractor.buildd.builds import dockerignore
-from contractor.buildd.inside_root import FOLDER, READ, Root, ids
+from contractor.buildd.inside.root import FOLDER, READ, Root, ids
 from contractor.core.errors import Rejected
 from contractor.sandbox.namespace import Inside
 from contractor.sandbox.stage import TREE

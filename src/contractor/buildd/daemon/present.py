@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from contractor import __version__
-from contractor.buildd.cache import Cache
+from contractor.buildd.daemon.cache import Cache
 
 if TYPE_CHECKING:
     import aiohttp

@@ -8,11 +8,11 @@ import msgspec
 
 from contractor.buildd.arguments import Arguments
 from contractor.buildd.builds import TYPES
-from contractor.buildd.cache import Cache, is_name
-from contractor.buildd.configuration import Configuration
+from contractor.buildd.daemon.cache import Cache, is_name
+from contractor.buildd.daemon.configuration import Configuration
 from contractor.buildd.model import Job
-from contractor.buildd.present import NO_URL
-from contractor.buildd.states import Current
+from contractor.buildd.daemon.present import NO_URL
+from contractor.buildd.daemon.states import Current
 from contractor.core.errors import Rejected
 
 _INFO = f"***** INFO *****\n{NO_URL}\n*****"

@@ -13,7 +13,7 @@ import time
 
 import msgspec
 
-from contractor.buildd.states import Current
+from contractor.buildd.daemon.states import Current
 from contractor.core.errors import Broken, Unavailable
 
 _GONE_WITHIN = 10.0  # seconds in which the kernel ends the worker of a daemon that was killed

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import Any
 
-from contractor.buildd.inside import Tree
+from contractor.buildd.inside.files import Tree
 from contractor.core.errors import OutOfLimits
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside, Operation

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from contractor.buildd.revoke import revoke
+from contractor.buildd.daemon.revoke import revoke
 from contractor.core.fetch import Fetch
 from contractor.network.allow import AllowList, Rule
 from contractor.network.dial import parse_upstream

@@ -11,9 +11,9 @@ import os
 import stat
 from typing import Any
 
-from contractor.buildd.inside_archive import gzip_tree
-from contractor.buildd.inside_copy import copy
-from contractor.buildd.inside_root import Root, ids_of, workdir
+from contractor.buildd.inside.archive import gzip_tree
+from contractor.buildd.inside.copy import copy
+from contractor.buildd.inside.root import Root, ids_of, workdir
 from contractor.core.errors import Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside, Operation

@@ -8,7 +8,7 @@ import stat
 from typing import Any
 
 from contractor.build.inside.access import Opened
-from contractor.buildd.inside_archive import gzip_tree, tree_size
+from contractor.buildd.inside.archive import gzip_tree, tree_size
 from contractor.buildd.sanitize import clean
 from contractor.core.errors import Broken
 from contractor.sandbox import syscalls

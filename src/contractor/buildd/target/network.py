@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from contractor.buildd.model import Job
-from contractor.buildd.target_files import TargetFiles, User
+from contractor.buildd.target.files import TargetFiles, User
 
 if TYPE_CHECKING:
     from contractor.build.network import Door
-    from contractor.buildd import forward
-    from contractor.buildd.forward import BuilderProxy
+    from contractor.buildd.target import forward
+    from contractor.buildd.target.forward import BuilderProxy
     from contractor.buildd.log import Log
     from contractor.core.fetch import Fetch
 
@@ -63,7 +63,7 @@ class TargetNetwork(TargetFiles):
     def use_proxy(self) -> None:
         """Commands of the build reach the network through its own proxy, where the arguments name one."""
         if getattr(self.arguments, "proxy_url", ""):
-            from contractor.buildd import forward
+            from contractor.buildd.target import forward
 
             self.proxy = forward.BuilderProxy(self.arguments, self.say_soon)
             self.network_env.update(forward.ENVIRONMENT)
