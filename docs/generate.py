@@ -16,9 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from contractor.cli import main
-
 from contractor.cli.complete import complete
-
 from contractor.cli.complete import table as complete_table
 from contractor.core import errors, events
 from contractor.core.errors import EXIT_CODES, ContractorError, Outcome

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contractor.build.export.exporting import combination_folder, export, sums_lines
 from contractor.build.export.copying import squashfs_argv
+from contractor.build.export.exporting import combination_folder, export, sums_lines
 from contractor.core.errors import Broken, Rejected, Unavailable
 from contractor.core.events import ArtifactInfo
 from contractor.sandbox import process

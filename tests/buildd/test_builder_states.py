@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contractor.buildd.daemon import states
-from contractor.buildd.model import BuilderState, BuildStatus, Outcome
 from contractor.buildd.daemon.states import BUILD, BUILDER, Current, Refused, later
+from contractor.buildd.model import BuilderState, BuildStatus, Outcome
 
 EXTRA = ["revision_id", "builder_status", "logtail"]
 OUTCOMES = st.builds(

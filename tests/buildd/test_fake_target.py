@@ -117,10 +117,10 @@ def check_real() -> None:
 def real() -> Iterator[Any]:
     import small_image
 
-    from contractor.buildd.target import preparation
     from contractor.buildd.arguments import typed
     from contractor.buildd.log import Log
     from contractor.buildd.model import Job
+    from contractor.buildd.target import preparation
     from contractor.buildd.target.target import Target
 
     top = Path(tempfile.mkdtemp(prefix="contractor-contract-", dir="/var/tmp"))

@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 from proxy_kit import ADMIN, FetchService, Service, TokenServer, basic, proxy_of
 
-from contractor.buildd.target import fetch_service
-
-from contractor.buildd.daemon import revoke
 from contractor.buildd.arguments import Proxied
+from contractor.buildd.daemon import revoke
+from contractor.buildd.target import fetch_service
 from contractor.buildd.target.forward import ENVIRONMENT, BuilderProxy
 from contractor.core.errors import Rejected
 from contractor.plan.environment import PROXY_URL

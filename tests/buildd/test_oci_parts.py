@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
-from contractor.buildd.inside import copy as inside_copy
-
-from contractor.buildd.inside import root as inside_root
 from contractor.buildd.builds import dockerignore, oci, oci_image
 from contractor.buildd.builds.dockerfile import parse
 from contractor.buildd.builds.dockerfile_model import Config
 from contractor.buildd.builds.oci_image import Layer, Line
+from contractor.buildd.inside import copy as inside_copy
+from contractor.buildd.inside import root as inside_root
 from contractor.core.errors import ContractorError, Rejected
 
 WORLD = SimpleNamespace(owners=False, state={})

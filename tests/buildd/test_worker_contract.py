@@ -13,9 +13,9 @@ import pytest
 from builder_kit import ARGUMENTS, SCRIPTED
 
 from contractor.buildd.arguments_check import check
-from contractor.buildd.model import BuildStatus, Event, Job
 from contractor.buildd.daemon.running import WORKER, Worker
 from contractor.buildd.daemon.saved import mark_alive, open_log
+from contractor.buildd.model import BuildStatus, Event, Job
 
 WORKERS = {"scripted": (SCRIPTED,), "real": WORKER}
 

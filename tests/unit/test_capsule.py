@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contractor.build.capsule.layout import Item, Manifest, Reader, Writer
 from contractor.build.capsule.importing import import_capsule
+from contractor.build.capsule.layout import Item, Manifest, Reader, Writer
 from contractor.build.source.git_archive import archive_of
 from contractor.core.errors import Broken, Rejected
 from contractor.store.layout import Store

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from plan_kit import OUT, SOURCE, TREE, keep, named, planned
 
 from contractor.build.compare.builds import compare_builds
-from contractor.build.compare.steps import Side
 from contractor.build.compare.members import Seen, compare
+from contractor.build.compare.steps import Side
 from contractor.cli.main import main
 from contractor.core.errors import Rejected
 from contractor.core.fetch import Fetch

@@ -10,8 +10,8 @@ from fake_build import FakeBuild
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contractor.cli.logs import parts
 from contractor.cli.commands import log
+from contractor.cli.logs import parts
 from contractor.cli.logs.sinks import Clean
 from contractor.cli.main import main
 from contractor.core.errors import Rejected

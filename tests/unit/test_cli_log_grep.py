@@ -11,8 +11,8 @@ from cli_store import NEW, OLD, add, record, step, two_builds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contractor.cli.logs import grep as log_grep
 from contractor.cli.commands import log
+from contractor.cli.logs import grep as log_grep
 from contractor.cli.logs.grep import Grep, Searcher, compile_pattern
 from contractor.cli.logs.parts import Part
 from contractor.cli.main import main

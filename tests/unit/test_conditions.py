@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from proof_kit import plan
 
+from contractor.build.inside import vary
 from contractor.build.verify import conditions
 from contractor.build.verify.conditions import VARIATIONS, Conditions, choose, constant, varied
-from contractor.build.inside import vary
 from contractor.store.layout import Store
 
 CLOCK = Path(vary.__file__).parents[2] / "data" / "clock"

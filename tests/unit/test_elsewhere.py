@@ -9,9 +9,9 @@ import pytest
 from cli_store import add, record
 from proof_kit import BUILD, built, plan, signer, tree
 
+from contractor.build.prepare import Request
 from contractor.build.verify import elsewhere
 from contractor.build.verify.elsewhere import build_of
-from contractor.build.prepare import Request
 from contractor.core.errors import Rejected
 from contractor.proof.errors import Refuted
 from contractor.proof.provenance import keys_digest, statements

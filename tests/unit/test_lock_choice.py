@@ -8,8 +8,8 @@ from lock_kit import APT, base_plan, lock_of, plan, steps_of
 
 from contractor.build.lock.choice import Update, choose, require_known
 from contractor.build.lock.entries import is_whole
-from contractor.build.network import Replay
 from contractor.build.lock.replay import apt_files
+from contractor.build.network import Replay
 from contractor.core.errors import Rejected
 from contractor.core.fetch import Fetch
 from contractor.plan.lock import OLDER, Lock

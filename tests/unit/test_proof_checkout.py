@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from contractor.build.source.checkout import checkout_of
-from contractor.build.source.git import SAFE, head_of
 from contractor.build.source.folder import Source
+from contractor.build.source.git import SAFE, head_of
 from contractor.plan.model import Checkout
 from contractor.store.layout import Store
 

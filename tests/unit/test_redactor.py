@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contractor.build.secrets.redactor import MASK, Marks, Redactor
 from contractor.build.secrets.forms import WHITE, marks_to_hide, marks_to_seek
+from contractor.build.secrets.redactor import MASK, Marks, Redactor
 from contractor.build.secrets.sieve import Sieve
 
 TOKEN = b"ghp_9aZ/kQ+7&m=Lx 3!vR\xc3\xa9"

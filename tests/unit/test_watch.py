@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contractor.build.debug import waking
-from contractor.build.prepare import Request
 from contractor.build.debug.waking import Waker
 from contractor.build.debug.watching import Folder, Inputs, changes, directories, inputs_of, look
+from contractor.build.prepare import Request
 from contractor.cli.commands import build as command
 from contractor.core.errors import Rejected
 from contractor.plan.model import Action, Plan

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from contractor.build.lock.replay import replay_of
 from contractor.build.log import Log
 from contractor.build.names import Names
 from contractor.build.network import Access, Door, Replay
 from contractor.build.place import Place
-from contractor.build.lock.replay import replay_of
 from contractor.build.secrets.secrets import Secrets
 from contractor.build.stray_words import past_the_proxy, without_network
 from contractor.build.sweep import mark

@@ -18,12 +18,12 @@ from contractor.build.bookkeeping import Bookkeeping, Origin
 from contractor.build.context import Emit, Made, Options, StepContext
 from contractor.build.export.diagnostics import keep_diagnostics
 from contractor.build.finding import Finder
-from contractor.build.secrets.leaks import Leaked, may_be_kept, require_none_left
 from contractor.build.log import Log
+from contractor.build.matrix.turns import exclusive, same_step
 from contractor.build.place import Place
+from contractor.build.secrets.leaks import Leaked, may_be_kept, require_none_left
 from contractor.build.steer import Steering
 from contractor.build.sweep import sweep, unmark
-from contractor.build.matrix.turns import exclusive, same_step
 from contractor.build.visits import Ended, Visits
 from contractor.core import digest
 from contractor.core.errors import Aborted, Broken, ContractorError, Failed, OutOfLimits, Rejected, from_exception

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from contractor.build.source.git import Head, head_of, is_commit, is_remote, resolve_commit
 from contractor.build.source.folder import Source, read_source
+from contractor.build.source.git import Head, head_of, is_commit, is_remote, resolve_commit
 from contractor.core import digest
 from contractor.core.errors import Rejected, Unavailable
 from contractor.plan.model import Checkout, Facts

@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Iterator
 
 from contractor.build.context import StepContext
-from contractor.build.network import Replay
 from contractor.build.lock.replay import apt_files
+from contractor.build.network import Replay
 from contractor.core.errors import Broken, Failed, Unavailable
 from contractor.core.fetch import Fetch
 from contractor.sandbox.spec import Mount

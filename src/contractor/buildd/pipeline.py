@@ -12,9 +12,9 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from contractor.buildd.target import preparation
 from contractor.buildd.builds import TYPES, BuildType
 from contractor.buildd.model import BuildStatus, Outcome
+from contractor.buildd.target import preparation
 from contractor.buildd.target.target import Failed, Target, TargetFailed
 from contractor.core.errors import Aborted, Broken, ContractorError
 

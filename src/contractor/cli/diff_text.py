@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from contractor.build.compare.builds import BuildDiff, Fact, Output
-from contractor.build.compare.steps import FetchChange, PackageChange, StepDiff, StepPackages, Timing
 from contractor.build.compare.members import Members
+from contractor.build.compare.steps import FetchChange, PackageChange, StepDiff, StepPackages, Timing
 from contractor.cli.change_text import ChangeText, moment
 from contractor.cli.console.state import Paper
 from contractor.cli.text import duration, human_size, table

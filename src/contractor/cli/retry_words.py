@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contractor.build.debug.attempts import Retry, original
 from contractor.build.compare.history import plan_of
+from contractor.build.debug.attempts import Retry, original
 from contractor.core.errors import Rejected
 from contractor.plan.find import find_step
 from contractor.store.records import Record, Records

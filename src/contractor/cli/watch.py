@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from contractor.build.settle import collect
 from contractor.build.debug.waking import PERIOD, Waker
 from contractor.build.debug.watching import Inputs, Look, changes, directories, inputs_of, look
+from contractor.build.settle import collect
 from contractor.cli.console.state import Paper, usable
 from contractor.cli.text import clip, render_error, width_of
 from contractor.core.errors import ContractorError, from_os_error

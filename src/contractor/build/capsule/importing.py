@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import BinaryIO, NamedTuple
 
-from contractor.build.source import git_archive
 from contractor.build.capsule.layout import Item, Manifest, Reader
+from contractor.build.source import git_archive
 from contractor.core.errors import Broken, ContractorError, Rejected, from_os_error
 from contractor.store import lock_roots
 from contractor.store.compress import ZstdSink

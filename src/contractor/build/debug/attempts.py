@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from contractor.build.context import Emit, Made, Options, StepContext
+from contractor.build.debug.verdict import Attempt, attempt_of
 from contractor.build.executor import execute
 from contractor.build.facts import custom_path
 from contractor.build.source.git import is_remote
 from contractor.build.steer import Steering
-from contractor.build.debug.verdict import Attempt, attempt_of
 from contractor.core import digest
 from contractor.core.errors import Outcome, Rejected
 from contractor.plan.model import Action, Plan

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 
 from contractor.build.context import Emit, Options, StepContext, meaning
+from contractor.build.debug.shell import Reason, beside, command_of, enter
 from contractor.build.log import Log
 from contractor.build.network import Door
 from contractor.build.place import Place
-from contractor.build.debug.shell import Reason, beside, command_of, enter
 from contractor.core.errors import Rejected
 from contractor.plan.model import Action, Plan
 from contractor.sandbox.local import LocalSandbox

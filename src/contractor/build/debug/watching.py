@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from contractor.build.facts import custom_path
-from contractor.build.source.git import SAFE
 from contractor.build.prepare import Request
 from contractor.build.source.folder import is_part, list_files
+from contractor.build.source.git import SAFE
 from contractor.core.errors import ContractorError
 from contractor.plan.model import Plan
 from contractor.sandbox import process

@@ -1,4 +1,4 @@
-"""One artifact out of the store in one format, its archive's digest verified on the way; see export.py."""
+"""One artifact out of the store in one format, its archive's digest verified on the way; see exporting.py."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Write a lock: run what has to be run to know which packages a specification gets, and say what they are.
 
-Each step that installs packages stays as it is locked, or its mirrors are asked (lock_choice.py). Steps run under keys
+Each step that installs packages stays as it is locked, or its mirrors are asked (choice.py). Steps run under keys
 of their own where nothing can be taken over from earlier builds; what they made is then filed under the keys that the
-lock gives them (lock_adopt.py), so that the next build finds it.
+lock gives them (adopt.py), so that the next build finds it.
 """
 
 from __future__ import annotations

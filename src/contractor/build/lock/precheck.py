@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from contractor.build.bookkeeping import Bookkeeping
 from contractor.build.context import Options
+from contractor.build.lock.replay import replay_of
 from contractor.build.source.git import is_remote
 from contractor.build.source.obtain import inputs, is_here
-from contractor.build.lock.replay import replay_of
 from contractor.core.errors import ContractorError, NotReproducible, Unavailable
 from contractor.core.words import count
 from contractor.plan.model import Action, Plan

@@ -1,4 +1,4 @@
-"""One SHA256SUMS over all builds of a matrix, made of those that their exports wrote (export.py).
+"""One SHA256SUMS over all builds of a matrix, made of those that their exports wrote (export/exporting.py).
 
 DIR/SHA256SUMS        SOURCE_VERSION-4.0/kit/..., SOURCE_VERSION-4.1/kit/...
 """

@@ -1,4 +1,4 @@
-"""Secrets taken out of a stream of bytes, in whatever form a program wrote them (secret_forms.py)."""
+"""Secrets taken out of a stream of bytes, in whatever form a program wrote them (forms.py)."""
 
 from __future__ import annotations
 

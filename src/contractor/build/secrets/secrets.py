@@ -78,7 +78,7 @@ class Secrets:
 
     @cached_property
     def _marks(self) -> Marks:
-        from contractor.build.secrets.redactor import Marks
         from contractor.build.secrets.forms import marks_to_hide
+        from contractor.build.secrets.redactor import Marks
 
         return Marks(mark for name, value in self.values.items() for mark in marks_to_hide(name, value))

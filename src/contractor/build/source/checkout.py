@@ -19,8 +19,8 @@ from typing import Any
 
 import msgspec
 
-from contractor.build.source.git import SAFE, Head
 from contractor.build.source.folder import Source
+from contractor.build.source.git import SAFE, Head
 from contractor.core import digest as digests
 from contractor.core.digest import CHUNK
 from contractor.network.ledger import redact

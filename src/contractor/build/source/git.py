@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from contractor.build.aside import aside, run_aside
 from contractor.build.context import Made, Options, StepContext
-from contractor.build.source.git_archive import archive_of, keep_archive
 from contractor.build.network import Access, Door
 from contractor.build.place import Place
+from contractor.build.source.git_archive import archive_of, keep_archive
 from contractor.core.errors import Broken, ContractorError, Failed, Rejected, Unavailable
 from contractor.core.fetch import Fetch
 from contractor.core.words import count

@@ -5,8 +5,8 @@ A base that has just been made is not even unpacked: the workspace that it was p
 
 from __future__ import annotations
 
-from contractor.build.export.artifacts import artifact_digest
 from contractor.build.context import Made, StepContext
+from contractor.build.export.artifacts import artifact_digest
 from contractor.store.results import artifact_path
 
 _LARGEST = 64 << 30  # bytes of an unpacked tree, when the build has no disk limit to hold it

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from contractor.build.aside import aside
-from contractor.build.inside.access import Opened
 from contractor.build.compare.members import Members, text_of
+from contractor.build.inside.access import Opened
 from contractor.core.errors import ContractorError
 from contractor.core.words import count
 from contractor.sandbox import process
@@ -38,7 +38,7 @@ _LARGEST = 1 << 40  # bytes of an archive: what the store has was measured when 
 _TEXT = 1 << 20  # bytes that are kept of what it says
 _PLAIN = re.compile(r"[A-Za-z0-9_+@=,][A-Za-z0-9._+@=, -]{0,99}\Z")
 
-Places = dict[str, str]  # members, by what members.py calls them, and where each is put
+Places = dict[str, str]  # members, by what compare/members.py calls them, and where each is put
 
 
 class Explainer:

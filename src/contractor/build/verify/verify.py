@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from contractor.build.verify.again import MARK, plan_again, require_whole
-from contractor.build.verify.conditions import VARIATIONS, Conditions, choose, constant, varied
-from contractor.build.context import Emit, Options
-from contractor.build.executor import execute
-from contractor.build.verify.explain import Explainer
 from contractor.build.compare.history import plan_of
 from contractor.build.compare.members import Members, compare_archives
+from contractor.build.context import Emit, Options
+from contractor.build.executor import execute
 from contractor.build.steer import Steering
 from contractor.build.tools import host_facts, tool_versions
+from contractor.build.verify.again import MARK, plan_again, require_whole
+from contractor.build.verify.conditions import VARIATIONS, Conditions, choose, constant, varied
+from contractor.build.verify.explain import Explainer
 from contractor.core.events import ArtifactInfo, Notice
 from contractor.core.values import Value
 from contractor.plan.model import Plan

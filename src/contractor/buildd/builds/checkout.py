@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from contractor.buildd.builds import vcs
-from contractor.buildd.target.preparation import install
 from contractor.buildd.sanitize import clean
+from contractor.buildd.target.preparation import install
 from contractor.buildd.target.target import Failed, Target
 from contractor.core.errors import OutOfLimits, Rejected
 

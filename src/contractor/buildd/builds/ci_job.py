@@ -14,9 +14,9 @@ from contractor.buildd.arguments import Ci
 from contractor.buildd.builds import dotenv
 from contractor.buildd.builds.checkout import blame_source, find, join, package_fail, program
 from contractor.buildd.builds.launchpad_yaml import CiJob, Repository
+from contractor.buildd.target.files import User
 from contractor.buildd.target.preparation import apt, install
 from contractor.buildd.target.target import Failed, Target
-from contractor.buildd.target.files import User
 
 JOBS = "/build/jobs"
 # What a plugin runs where the job says no `run`; the program that the image must have for it.

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from contractor.buildd.target.files import User
 from contractor.buildd.target.preparation import host_of
 from contractor.buildd.target.target import Failed, Target, TargetFailed
-from contractor.buildd.target.files import User
 
 PACKAGES = ("git", "ca-certificates")
 GIT_PROXY = "/usr/local/bin/contractor-git-proxy"

@@ -10,9 +10,9 @@ from contractor.buildd.arguments import Arguments
 from contractor.buildd.builds import TYPES
 from contractor.buildd.daemon.cache import Cache, is_name
 from contractor.buildd.daemon.configuration import Configuration
-from contractor.buildd.model import Job
 from contractor.buildd.daemon.present import NO_URL
 from contractor.buildd.daemon.states import Current
+from contractor.buildd.model import Job
 from contractor.core.errors import Rejected
 
 _INFO = f"***** INFO *****\n{NO_URL}\n*****"

@@ -15,18 +15,17 @@ from typing import Any
 import msgspec
 
 from contractor import __version__
-from contractor.buildd.daemon import asked
-from contractor.buildd.daemon import states
 from contractor.buildd.arguments_check import check
 from contractor.buildd.builds import TYPES
+from contractor.buildd.daemon import asked, states
 from contractor.buildd.daemon.cache import LOG, Cache, is_name
 from contractor.buildd.daemon.configuration import Configuration
 from contractor.buildd.daemon.diary import Diary
-from contractor.buildd.log import tail
-from contractor.buildd.model import PROTOCOL, BuilderState, Event, Job, Outcome
 from contractor.buildd.daemon.present import NO_URL, Fetcher, Wanted
 from contractor.buildd.daemon.running import WORKER, Worker
 from contractor.buildd.daemon.saved import Saved, mark_alive, open_log, wait_for_the_dead
+from contractor.buildd.log import tail
+from contractor.buildd.model import PROTOCOL, BuilderState, Event, Job, Outcome
 from contractor.core.errors import Rejected
 
 _EXPIRY = 3600.0  # seconds between two looks at what is old

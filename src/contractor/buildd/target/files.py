@@ -26,7 +26,7 @@ class TargetFiles:
     files: dict[str, str]
 
     def call(self, operation: str, fds: Sequence[int] = (), **args: Any) -> Any:
-        """An operation of the supervisor (inside.py)."""
+        """An operation of the supervisor (buildd/inside/)."""
         raise NotImplementedError
 
     def write(self, path: str, data: bytes, mode: int = 0o644, *, user: User = "root") -> None:

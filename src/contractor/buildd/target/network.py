@@ -11,9 +11,9 @@ from contractor.buildd.target.files import TargetFiles, User
 
 if TYPE_CHECKING:
     from contractor.build.network import Door
+    from contractor.buildd.log import Log
     from contractor.buildd.target import forward
     from contractor.buildd.target.forward import BuilderProxy
-    from contractor.buildd.log import Log
     from contractor.core.fetch import Fetch
 
 Network = bool | Literal["archives"]

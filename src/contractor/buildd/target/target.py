@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import msgspec
 
-from contractor.buildd.target import images
 from contractor.buildd.model import Job
+from contractor.buildd.target import images
 from contractor.buildd.target.errors import Failed, TargetFailed
 from contractor.buildd.target.files import User
 from contractor.buildd.target.network import HOME, PATH, Network, TargetNetwork
@@ -156,7 +156,7 @@ class Target(TargetNetwork):
         return self._place, self._store
 
     def call(self, operation: str, fds: Sequence[int] = (), **args: Any) -> Any:
-        """An operation of the supervisor (inside.py)."""
+        """An operation of the supervisor (buildd/inside/)."""
         if self.aborted:
             raise Aborted("the build was aborted")
         return self._opened()[0].call(operation, args, fds)

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from contractor.build.compare.builds import BuildDiff, as_builtins, compare_builds
-from contractor.build.compare.steps import Side, StepDiff
 from contractor.build.compare.history import plan_of
 from contractor.build.compare.members import Members, changed_files, compare_archives
+from contractor.build.compare.steps import Side, StepDiff
 from contractor.cli import config
 from contractor.cli.change_json import explanation_json
 from contractor.cli.change_text import ChangeText, Sources

@@ -8,10 +8,10 @@ import sys
 import time
 
 from contractor.build.context import Options
-from contractor.build.source.git_archive import archive_of
 from contractor.build.lock.locking import Update, Wanted, lost, make_lock, up_to_date
-from contractor.build.source.obtain import inputs, is_here, obtain
 from contractor.build.prepare import Request, plan_all, read_lock
+from contractor.build.source.git_archive import archive_of
+from contractor.build.source.obtain import inputs, is_here, obtain
 from contractor.cli import config
 from contractor.cli.console.console import Console, make_console
 from contractor.cli.lock_text import changes, summary

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from contractor.build.finding import Finder
 from contractor.build.compare.history import earlier_builds
+from contractor.build.finding import Finder
 from contractor.build.prepare import make_plans
 from contractor.cli import config
 from contractor.cli.console.eta import roughly, total_text

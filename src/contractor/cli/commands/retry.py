@@ -11,16 +11,16 @@ from typing import Any
 
 import msgspec
 
-from contractor.build.debug.attempts import Retry, Tried, attempts, own_attempt, protected
 from contractor.build.context import Options
+from contractor.build.debug.attempts import Retry, Tried, attempts, own_attempt, protected
 from contractor.build.debug.verdict import Attempt, Verdict, verdict
 from contractor.cli import config
 from contractor.cli.console.console import Console
+from contractor.cli.console.retry import RetryConsole
 from contractor.cli.logs.parts import Part, log_path, pieces
 from contractor.cli.options import Parser, open_store
 from contractor.cli.output import put_json
 from contractor.cli.proving import witness_of
-from contractor.cli.console.retry import RetryConsole
 from contractor.cli.retry_output import Difference, first_difference
 from contractor.cli.retry_words import meant
 from contractor.cli.secrets import add_secret, read_secrets

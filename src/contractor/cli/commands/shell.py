@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from contractor.build.context import Options
 from contractor.build.compare.history import plan_of
+from contractor.build.context import Options
 from contractor.build.debug.revisit import Moment, Scene, converse, run_command
 from contractor.build.debug.shell import has_command
 from contractor.cli import config

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from contractor.build.context import Options
 from contractor.build.verify.again import MARK
 from contractor.build.verify.conditions import VARIATIONS
-from contractor.build.context import Options
 from contractor.build.verify.verify import verify
 from contractor.cli import config
 from contractor.cli.commands.keys import write_out
@@ -131,8 +131,8 @@ def _given(
         from contractor.build.verify.invocation import record_of
 
         return record_of(claims, args.build, store)
-    from contractor.build.verify.elsewhere import build_of
     from contractor.build.prepare import Request
+    from contractor.build.verify.elsewhere import build_of
 
     spec = f"{args.spec.rstrip('/')}/contractor.yaml" if os.path.isdir(args.spec) else args.spec
     request = Request(spec=os.path.normpath(spec), base_folders=(Path(settings.bases),))

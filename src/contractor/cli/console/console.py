@@ -1,7 +1,7 @@
 """Events to text on stderr: `make_console` picks who writes it.
 
-live   a terminal: the running step is redrawn (console_live.py)
-plain  a pipe or a CI system: one line an event, no escapes (console_plain.py)
+live   a terminal: the running step is redrawn (live.py)
+plain  a pipe or a CI system: one line an event, no escapes (plain.py)
 quiet  only what failed
 
 Nothing here reads the environment: cli/config.py decides on colour, CI and width.

@@ -11,11 +11,11 @@ import os
 from collections.abc import Callable
 from typing import TextIO
 
+from contractor.cli.console.eta import PATIENCE, History
 from contractor.cli.console.rows import Rows
 from contractor.cli.console.shell import entered, left
 from contractor.cli.console.state import Builds, BuildState, Paper, usable, warning
 from contractor.cli.console.summary import summary
-from contractor.cli.console.eta import PATIENCE, History
 from contractor.cli.text import human_size, sanitize
 from contractor.core.events import (
     AnyEvent,

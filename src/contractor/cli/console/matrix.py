@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from contractor.cli.console.console import Ci, Console, Mode, Renderer
-from contractor.cli.console.state import Paper, usable
 from contractor.cli.console.eta import History
+from contractor.cli.console.state import Paper, usable
 from contractor.cli.matrix_words import matrix_summary
 from contractor.core.errors import Outcome
 from contractor.store.records import Record

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TextIO
 
+from contractor.cli.console.eta import PATIENCE, WORTH_SAYING, History, roughly
 from contractor.cli.console.shell import entered, left
 from contractor.cli.console.state import Builds, BuildState, Paper, headline, title, usable, warning
 from contractor.cli.console.summary import summary
 from contractor.cli.console.tail import Lines
-from contractor.cli.console.eta import PATIENCE, WORTH_SAYING, History, roughly
 from contractor.cli.text import duration, human_size, sanitize
 from contractor.core.errors import Outcome
 from contractor.core.events import (

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
+from contractor.cli.console.eta import History
 from contractor.cli.console.plain import PlainConsole
 from contractor.cli.console.state import Paper
-from contractor.cli.console.eta import History
 from contractor.cli.matrix_words import labels_of
 from contractor.cli.text import pad, width_of
 from contractor.core.events import AnyEvent, BuildStarted

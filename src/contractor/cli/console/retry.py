@@ -31,7 +31,7 @@ _IN_THE_BUILD = "in the build"
 
 
 class RetryConsole:
-    """The renderer of the attempts' events (cli/console/console.py: `Console` holds the lock). live: it may move the cursor."""
+    """The renderer of the attempts' events (console.py: `Console` holds the lock). live: it may move the cursor."""
 
     def __init__(self, stream: TextIO, *, colour: bool, live: bool, width: Callable[[], int]) -> None:
         self._paper = Paper(stream, colour)

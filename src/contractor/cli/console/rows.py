@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from contractor.cli.console.state import BuildState, Paper, headline, title
 from contractor.cli.console.eta import running_times, time_left
+from contractor.cli.console.state import BuildState, Paper, headline, title
 from contractor.cli.text import clip, duration, pad, width_of, wrap
 from contractor.core.errors import Outcome
 from contractor.core.events import StepFinished

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from contractor.build.compare.builds import BuildDiff, compare_builds
-from contractor.build.compare.steps import Side
 from contractor.build.compare.history import plan_of
 from contractor.build.compare.members import changed_files
+from contractor.build.compare.steps import Side
 from contractor.cli.change_text import ChangeText
 from contractor.cli.console.state import Paper
 from contractor.cli.diff_text import DiffText
