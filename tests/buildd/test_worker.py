@@ -13,7 +13,7 @@ import pytest
 from target_kit import Account, folder_for_all, image_of, kinds, small_tree
 from worker_kit import Worker
 
-MARK = "4242.4242"  # a number of seconds that no other sleep has
+MARK = f"4242.{os.getpid()}"  # a number of seconds that no other sleep has
 # What the build types call. `git clone` is where a build hangs, with a child that ignores signals and one that left the
 # session.
 SCRIPTS = {

@@ -1,4 +1,4 @@
-"""A build's log: every byte that its steps wrote, up to the limit; secrets were taken out before (secrets/redactor.py)."""
+"""A build's log: every byte that its steps wrote, up to the limit; secrets were taken out before (secrets/)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from contractor.sandbox.spec import ROOT_ID
 from contractor.spec.model import Debootstrap
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-# What apt is told under a lock (lock/replay.py) is in the tree while it is made, and not in the one that comes out of it.
+# What apt is told under a lock (lock/replay.py) is in the tree while it is made, and not in what comes out of it.
 _HOLD = """cd "$1/etc/apt" &&
 cp /run/contractor/apt.conf apt.conf.d/01contractor &&
 cp /run/contractor/sources.list sources.list.d/contractor.list &&

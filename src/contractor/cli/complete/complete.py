@@ -25,7 +25,7 @@ from contractor.cli.complete.words import showable, typed, written
 if TYPE_CHECKING:
     from contractor.cli.complete.table import Argument, Command, Option
 
-TABLE = Path(__file__).parent.parent / "data" / "completion" / "commands.json"
+TABLE = Path(__file__).parents[2] / "data" / "completion" / "commands.json"
 _HELP = 60  # characters of a help text
 _COMMON = ("--store", "--help")
 
