@@ -93,7 +93,7 @@ class Script:
         self.tell(extra={"revision_id": "abc", "builder_status": "a lie", "big": 1 << 40, "jobs": {}})
 
     def arguments(self) -> None:
-        self.tell(extra={name: self.job[name] for name in ("arguments", "sanitize", "files")})
+        self.tell(extra={name: self.job[name] for name in ("arguments", "files")})
 
     def stderr(self) -> None:
         os.write(2, b"Traceback: went wrong at http://u:SECRET@host/\n")

@@ -30,7 +30,7 @@ def main() -> None:
     job = msgspec.json.decode(_input(), type=Job)
     for fd in (job.log, job.events):
         os.set_inheritable(fd, False)
-    log = Log(job.log, job.sanitize)
+    log = Log(job.log)
     try:
         outcome = _outcome(job, log)
     except Exception as error:  # whatever it is, the daemon is told that this builder could not do it

@@ -79,11 +79,13 @@ def _build_user(target: Target) -> int:
     numbers = set()
     for line in passwd.splitlines():
         fields = line.split(b":")
-        if len(fields) >= 3 and fields[2].isdigit():
+        if len(fields) >= 3 and fields[2].isdigit() and len(fields[2]) <= len("65535"):
             if fields[0] == b"buildd" and 0 < int(fields[2]) < 65536:
                 return int(fields[2])
             numbers.add(int(fields[2]))
-    number = next(number for number in range(BUILDD, 65534) if number not in numbers)
+    number = next((number for number in range(BUILDD, 65534) if number not in numbers), 0)
+    if not number:
+        raise Rejected("the image's /etc/passwd has no number left for the build user")
     for name, entry in (
         ("passwd", f"buildd:x:{number}:{number}:Build Daemon:{HOME}:/bin/sh"),
         ("group", f"buildd:x:{number}:"),
