@@ -47,6 +47,7 @@ class Script:
         self.files: dict[str, str] = {}
         self.stop = False
         signal.signal(signal.SIGTERM, self._told_to_stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # the daemon starts workers with it blocked
 
     def _told_to_stop(self, *_: object) -> None:
         self.stop = True
