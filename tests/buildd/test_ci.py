@@ -12,7 +12,7 @@ from fake_target import Call, FakeTarget, Script
 
 from contractor.buildd.builds import ci
 from contractor.buildd.builds.ci_job import output_files
-from contractor.buildd.builds.launchpad_yaml import CiJob, Output
+from contractor.buildd.builds.launchpad_model import CiJob, Output
 from contractor.buildd.target.target import Failed
 
 TOP = "/build/jobs"

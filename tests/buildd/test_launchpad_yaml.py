@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contractor.buildd.builds import dotenv
-from contractor.buildd.builds.launchpad_yaml import Configuration, Input, Output, Repository, load
+from contractor.buildd.builds.launchpad_model import Configuration, Input, Output, Repository
+from contractor.buildd.builds.launchpad_yaml import load
 from contractor.spec.problems import SpecError
 
 BASE = "series: jammy, architectures: amd64, run: make"

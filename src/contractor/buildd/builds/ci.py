@@ -17,7 +17,8 @@ from contractor.buildd.arguments import Ci
 from contractor.buildd.builds import ci_job
 from contractor.buildd.builds.checkout import blame_source, check_out, find, package_fail, program, say_channels
 from contractor.buildd.builds.ci_log import JobLog
-from contractor.buildd.builds.launchpad_yaml import FILE, CiJob, Configuration, load
+from contractor.buildd.builds.launchpad_model import CiJob, Configuration
+from contractor.buildd.builds.launchpad_yaml import FILE, load
 from contractor.buildd.target.preparation import hosts_of
 from contractor.buildd.target.target import Failed, Target, TargetFailed
 from contractor.core.errors import Broken, OutOfLimits, Rejected

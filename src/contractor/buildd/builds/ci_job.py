@@ -13,7 +13,7 @@ from contractor.build.globs import pattern
 from contractor.buildd.arguments import Ci
 from contractor.buildd.builds import dotenv
 from contractor.buildd.builds.checkout import blame_source, find, join, package_fail, program
-from contractor.buildd.builds.launchpad_yaml import CiJob, Repository
+from contractor.buildd.builds.launchpad_model import CiJob, Repository
 from contractor.buildd.target.files import User
 from contractor.buildd.target.preparation import apt, install
 from contractor.buildd.target.target import Failed, Target
