@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 # What each is done by: modules of contractor.cli, imported when they are needed.
 _MODULES = {
-    "serve": "buildd_serve",
-    "status": "buildd_look",
-    "info": "buildd_look",
-    "build": "buildd_build",
-    "fetch": "buildd_fetch",
-    "abort": "buildd_look",
-    "clean": "buildd_look",
+    "serve": "serve",
+    "status": "look",
+    "info": "look",
+    "build": "build",
+    "fetch": "fetch",
+    "abort": "look",
+    "clean": "look",
 }
 _URL = "the builder: HOST, HOST:PORT or http://HOST:PORT (port 8221 when none is given)"
 
@@ -135,5 +135,5 @@ _ARG = "an argument: text, or JSON when it is an object, a list, true, false or 
 
 def run(argv: list[str]) -> int:
     args: argparse.Namespace = parser().parse_args(argv)
-    code: int = import_module(f"contractor.cli.{_MODULES[args.do]}").run(args)
+    code: int = import_module(f"contractor.cli.buildd.{_MODULES[args.do]}").run(args)
     return code
