@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from contractor.build.context import Options, StepContext
+from contractor.build.context import StepContext
 from contractor.build.operations import OPERATIONS
+from contractor.build.options import Options
 from contractor.build.place import Place
 from contractor.core.errors import Broken, OutOfLimits, Unavailable
 from contractor.plan.environment import FIXED, PROXY

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from contractor.build.context import Emit, Made, Options, StepContext
+from contractor.build.context import StepContext
 from contractor.build.debug.verdict import Attempt, attempt_of
 from contractor.build.executor import execute
 from contractor.build.facts import custom_path
+from contractor.build.options import Emit, Made, Options
 from contractor.build.source.git import is_remote
 from contractor.build.steer import Steering
 from contractor.core import digest

@@ -14,8 +14,8 @@ import msgspec
 
 from contractor.build.compare.history import plan_of
 from contractor.build.compare.members import Members, compare_archives
-from contractor.build.context import Emit, Options
 from contractor.build.executor import execute
+from contractor.build.options import Emit, Options
 from contractor.build.steer import Steering
 from contractor.build.tools import host_facts, tool_versions
 from contractor.build.verify.again import MARK, plan_again, require_whole

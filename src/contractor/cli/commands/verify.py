@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from contractor.build.context import Options
+from contractor.build.options import Options
 from contractor.build.verify.again import MARK
 from contractor.build.verify.conditions import VARIATIONS
 from contractor.build.verify.verify import verify
