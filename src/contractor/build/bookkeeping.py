@@ -24,7 +24,7 @@ from contractor.core.errors import (
 from contractor.plan.model import Plan, encode
 from contractor.sandbox.local import LocalSandbox
 from contractor.store.layout import Store
-from contractor.store.records import Record, Records
+from contractor.store.records import VERIFY, Record, Records
 from contractor.store.results import Result
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class Bookkeeping:
         step = self._failed_step
         hints = [error.hint] if error.hint else [f"contractor log {self.id} --step {step + 1}"] if step >= 0 else []
         left = step >= 0 and bool(self._steps[step].left)
-        enter = "--verify" not in self._asked and "contractor shell" not in error.hint  # nothing is kept; a base's own
+        enter = VERIFY not in self._asked and "contractor shell" not in error.hint  # nothing is kept; a base's own
         if left or (isinstance(error, Failed | OutOfLimits) and enter):
             moment = "as it was left" if left else "before it ran"
             hints.append(f"contractor shell {self.id}  # in its sandbox, {moment}")

@@ -34,6 +34,7 @@ def keep_what_is_left(context: StepContext, books: Bookkeeping) -> str:
     if passing or not place.started or place.workspace is not None or full:
         return ""
     name = digest.of_value({"left": books.id, "step": context.index})
+    books.use(name)
     try:
         place.save(name, context.action.before)
     except ContractorError as trouble:
