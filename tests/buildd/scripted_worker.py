@@ -47,6 +47,7 @@ class Script:
         self.files: dict[str, str] = {}
         self.stop = False
         signal.signal(signal.SIGTERM, self._told_to_stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # the daemon starts workers with it blocked
 
     def _told_to_stop(self, *_: object) -> None:
         self.stop = True
@@ -93,7 +94,7 @@ class Script:
         self.tell(extra={"revision_id": "abc", "builder_status": "a lie", "big": 1 << 40, "jobs": {}})
 
     def arguments(self) -> None:
-        self.tell(extra={name: self.job[name] for name in ("arguments", "sanitize", "files")})
+        self.tell(extra={name: self.job[name] for name in ("arguments", "files")})
 
     def stderr(self) -> None:
         os.write(2, b"Traceback: went wrong at http://u:SECRET@host/\n")
