@@ -320,7 +320,7 @@ class _Build:
             return
         from contractor.build.lock.precheck import check_base
 
-        error = check_base(self.plan, name, result)
+        error = check_base(self.plan, name, result, self.store)
         if error is not None and self.context.options.locked:
             raise error
         if error is not None:
