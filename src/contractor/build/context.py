@@ -179,6 +179,8 @@ class StepContext:
             self.notice(f"step {self.index + 1}, {self.action.step.name}: {text}", "warning")
         if error := meaning(self.exit, spec, self.action.step.name):
             raise error
+        for text in () if spec.network else without_network(self.exit):  # it succeeded, and perhaps made less of it
+            self.notice(f"step {self.index + 1}, {self.action.step.name}: {text}", "warning")
         return self.exit
 
     @property
