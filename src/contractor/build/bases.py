@@ -84,7 +84,7 @@ def _check(context: StepContext, name: str, result: Result | None) -> None:
         return
     from contractor.build.lock.precheck import check_base
 
-    error: ContractorError | None = check_base(context.plan, name, result)
+    error: ContractorError | None = check_base(context.plan, name, result, context.store)
     if error is not None and context.options.locked:
         raise error
     if error is not None:

@@ -15,7 +15,7 @@ from contractor.build.network import Access, Door, Replay
 from contractor.build.options import Emit, Options
 from contractor.build.place import Place
 from contractor.build.secrets.secrets import Secrets
-from contractor.build.stray_words import past_the_proxy
+from contractor.build.stray_words import past_the_proxy, without_network
 from contractor.build.sweep import mark
 from contractor.core.errors import ContractorError
 from contractor.core.events import Notice, StepFetched, StepOutput
@@ -131,6 +131,8 @@ class StepContext:
             self.notice(f"step {self.index + 1}, {self.action.step.name}: {text}", "warning")
         if error := meaning(self.exit, spec, self.action.step.name):
             raise error
+        for text in () if spec.network else without_network(self.exit):  # it succeeded, and perhaps made less of it
+            self.notice(f"step {self.index + 1}, {self.action.step.name}: {text}", "warning")
         return self.exit
 
     @property
