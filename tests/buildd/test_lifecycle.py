@@ -130,7 +130,7 @@ def test_an_abort_that_fails(start: Start) -> None:
 
 
 def test_a_worker_that_does_not_go_is_killed(start: Start) -> None:
-    daemon = start(limits={"builder._ENDED_WITHIN": 0.2})
+    daemon = start(limits={"building._ENDED_WITHIN": 0.2})
     daemon.build("say-result-linger")
     status = daemon.wait()
     assert status["build_status"] == "BuildStatus.OK" and "hello.deb" in status["filemap"]
@@ -248,6 +248,28 @@ def test_a_worker_that_cannot_be_started_leaves_the_builder_idle(daemon: Daemon)
     finally:
         (daemon.cache / "buildlog").rmdir()
     assert daemon.build("ok")[0] == "BuilderStatus.BUILDING"
+
+
+@pytest.mark.parametrize("what", ["building.Worker", "live_log.mark_alive", "running._watched"])
+def test_whatever_happens_at_the_start_leaves_the_builder_idle(start: Start, what: str) -> None:
+    """Here the code itself is broken (what is called is no function)."""
+    daemon = start(limits={what: None})
+    before = daemon.rpc.status()
+    for _ in range(2):
+        with pytest.raises(xmlrpc.client.Fault, match="error"):
+            daemon.build("say-wait")
+        assert daemon.rpc.status() == before
+        assert not (daemon.cache / "buildlog").exists()
+    assert "TypeError" in daemon.log.read_text()
+    daemon.kill()
+    assert start().rpc.status() == before  # on the disk too
+
+
+@pytest.mark.parametrize("build_id", ["unspeakable", "deep"])
+def test_an_extra_status_that_nobody_can_be_told(daemon: Daemon, build_id: str) -> None:
+    daemon.build(f"{build_id}-deaf")
+    status = daemon.wait()
+    assert status["build_status"] == "BuildStatus.BUILDERFAIL" and "large" not in status
 
 
 def test_the_command_line_path_has_none_of_it() -> None:
