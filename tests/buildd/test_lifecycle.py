@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from builder_kit import Daemon
+from scripted_worker import BODY
 
 from contractor.buildd.daemon.cache import OLD, Cache
 
@@ -91,6 +92,24 @@ def test_sighup_and_sigterm_in_each_state(start: Start, tmp_path: Path, state: s
     assert status.get("build_status") == {
         "IDLE": None, "BUILDING": "BuildStatus.ABORTED", "ABORTING": "BuildStatus.ABORTED", "WAITING": "BuildStatus.OK",
     }[state]  # fmt: skip
+
+
+@pytest.mark.parametrize(("state", "status"), [("BUILDING", "BUILDERFAIL"), ("ABORTING", "ABORTED")])
+def test_sigterm_ends_what_does_not_listen(start: Start, state: str, status: str) -> None:
+    daemon = start(limits={"building._STOPPED_WITHIN": 0.2})
+    daemon.build("say-result-deaf")
+    daemon.until(lambda status: bool(status["logtail"].data) and (daemon.cache / sha1(BODY)).exists())
+    if state == "ABORTING":
+        daemon.rpc.abort()
+    workers = daemon.children()
+    assert len(workers) == 1
+    assert daemon.end(signal.SIGTERM) == 0
+    assert not any(alive(pid) for pid in workers)
+    again = start()
+    assert again.rpc.status()["build_status"] == f"BuildStatus.{status}"
+    assert b"\nThe builder is being stopped.\n" in again.get("/filecache/buildlog")[2]
+    assert again.rpc.clean() == "BuilderStatus.IDLE"
+    assert not (again.cache / sha1(BODY)).exists()
 
 
 def test_two_builds_at_once(daemon: Daemon) -> None:
