@@ -10,6 +10,8 @@ The id is a list of words with dashes between them:
   result         a file hello.deb in the cache
   input          a result that is an input as well
   extra          an extra status
+  unspeakable    an extra status with a number that XML-RPC does not have
+  deep           an extra status that is nested ten thousand times
   arguments      what it was given, as the extra status
   stderr         last words
   wait           until it is told to end; then ABORTED
@@ -92,6 +94,12 @@ class Script:
 
     def extra(self) -> None:
         self.tell(extra={"revision_id": "abc", "builder_status": "a lie", "big": 1 << 40, "jobs": {}})
+
+    def unspeakable(self) -> None:
+        self.tell(extra={"large": 1 << 70})
+
+    def deep(self) -> None:
+        os.write(self.job["events"], b'{"extra": {"large": ' + b"[" * 10000 + b"]" * 10000 + b"}}\n")
 
     def arguments(self) -> None:
         self.tell(extra={name: self.job[name] for name in ("arguments", "files")})
