@@ -35,6 +35,7 @@ _STEPS = (
     "steps_debug_retry",
     "steps_shell",
     "steps_lock",
+    "steps_builder",
 )
 _BASE = "contractor: 1\nname: base\nsteps:\n  - create-systree: {base: debian-12}\n"
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 1 << 14, 1 << 18
