@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from accounts import Account, kinds, make_account
@@ -34,6 +35,7 @@ _STEPS = (
     "steps_debug_retry",
     "steps_shell",
     "steps_lock",
+    "steps_builder",
 )
 _BASE = "contractor: 1\nname: base\nsteps:\n  - create-systree: {base: debian-12}\n"
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 1 << 14, 1 << 18
@@ -59,16 +61,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     elif "user-only" in marks:
         wanted = ["user"]
     metafunc.fixturenames.append("account")
-    # Scenarios of an account share its store, so they run one after another, beside those of the other account.
-    parameters = [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in wanted]
-    metafunc.parametrize("account", parameters, indirect=True)
+    metafunc.parametrize("account", wanted, indirect=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is of both accounts runs beside root's scenarios, documents beside the ordinary user's."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group("root" if item.get_closest_marker("both") else "user"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Scenarios of an account share its store, so they run one after another, beside those of the other account.
+
+    What is of both accounts runs beside root's scenarios, documents beside the ordinary user's. By our own scheduler,
+    because groups of pytest-xdist 3.8 are not seen by pytest 9.2: every worker would make every account's base.
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByAccount(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "user" if "[user" in nodeid or "test_documents.py" in nodeid else "root"
+
+    return ByAccount(config, log)
 
 
 class Accounts(dict[str, Account]):

@@ -33,6 +33,8 @@ _CHANGING = (
     (re.compile(r"(\b\d+(\.\d+)? (ms|s|min|h|d)\b ?)+(ago)?|just now"), "TIME"),
     (re.compile(r"\b\d+(\.\d+)? [kMG]?B\b"), "SIZE"),
     (re.compile(r"\b\d{4,} files\b"), "FILES"),  # of a system: its archive may have a newer package any day
+    (re.compile(r" about +why$"), " why"),  # of a plan, where its steps took a second or more
+    (re.compile(r"(will run|cached) +TIME"), r"\1"),
     (re.compile(r"[ \t]+"), " "),
 )
 
