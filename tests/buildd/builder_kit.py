@@ -25,7 +25,7 @@ from importlib import import_module
 options, worker = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 for name, value in options.pop("limits", {}).items():
     module, _, name = name.rpartition(".")
-    module = import_module("contractor.buildd." + module)
+    module = import_module("contractor.buildd.daemon." + module)
     assert hasattr(module, name)
     setattr(module, name, value)
 def ready(found):

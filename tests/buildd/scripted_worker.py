@@ -10,6 +10,8 @@ The id is a list of words with dashes between them:
   result         a file hello.deb in the cache
   input          a result that is an input as well
   extra          an extra status
+  unspeakable    an extra status with a number that XML-RPC does not have
+  deep           an extra status that is nested ten thousand times
   arguments      what it was given, as the extra status
   stderr         last words
   wait           until it is told to end; then ABORTED
@@ -47,6 +49,7 @@ class Script:
         self.files: dict[str, str] = {}
         self.stop = False
         signal.signal(signal.SIGTERM, self._told_to_stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # the daemon starts workers with it blocked
 
     def _told_to_stop(self, *_: object) -> None:
         self.stop = True
@@ -92,8 +95,14 @@ class Script:
     def extra(self) -> None:
         self.tell(extra={"revision_id": "abc", "builder_status": "a lie", "big": 1 << 40, "jobs": {}})
 
+    def unspeakable(self) -> None:
+        self.tell(extra={"large": 1 << 70})
+
+    def deep(self) -> None:
+        os.write(self.job["events"], b'{"extra": {"large": ' + b"[" * 10000 + b"]" * 10000 + b"}}\n")
+
     def arguments(self) -> None:
-        self.tell(extra={name: self.job[name] for name in ("arguments", "sanitize", "files")})
+        self.tell(extra={name: self.job[name] for name in ("arguments", "files")})
 
     def stderr(self) -> None:
         os.write(2, b"Traceback: went wrong at http://u:SECRET@host/\n")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import xmlrpc.client
 from typing import Any
 
@@ -85,7 +87,7 @@ def test_the_worker_has_what_was_asked_for(daemon: Daemon) -> None:
     daemon.rpc.build("arguments-ok", "binarypackage", image, {"a.dsc": source}, given)
     status = daemon.wait()
     assert status["arguments"]["archives"] == given["archives"] and status["arguments"]["arch_tag"] == "amd64"
-    assert status["sanitize"] is True and status["files"] == {"a.dsc": str(daemon.cache / source)}
+    assert status["files"] == {"a.dsc": str(daemon.cache / source)}
 
 
 def test_what_build_refuses(daemon: Daemon) -> None:
@@ -128,6 +130,41 @@ def test_a_refused_build_changes_nothing(daemon: Daemon) -> None:
     assert daemon.rpc.status()["build_id"] == "say-wait"
 
 
+def test_the_order_of_the_checks(daemon: Daemon) -> None:
+    """The type, the image, each file, the id, and only then the state, which leaves what is wrong a return value."""
+    image = daemon.put(b"an image")
+    files = {"x.dsc": image}
+    for state in ("IDLE", "BUILDING"):
+        if state == "BUILDING":
+            daemon.build("say-wait")
+        for build_id in (None, "", 0, "b"):
+            assert daemon.rpc.build(build_id, "x", NO, {"x": NO}, {})[0] == "BuilderStatus.UNKNOWNBUILDER"
+            assert daemon.rpc.build(build_id, "snap", NO, {"x": NO}, {})[1].startswith(f"CHROOTSUM -> {NO}")
+            assert daemon.rpc.build(build_id, "snap", image, {"a": image, "x": NO}, {})[1].startswith("FILESUM -> ")
+        for build_id in (None, "", 0) if state == "IDLE" else (None, "b"):
+            assert fault(daemon.rpc.build, build_id, "binarypackage", image, files, ARGUMENTS) == (8002, "error")
+        assert daemon.rpc.status()["builder_status"] == f"BuilderStatus.{state}"
+    log = daemon.log.read_text().splitlines()
+    assert "the builder is BUILDING" in log[-1] or "while the builder is BUILDING" in log[-1]
+
+
+def test_what_abort_leaves_possible(daemon: Daemon) -> None:
+    daemon.build("say-extra-deaf")
+    daemon.until(lambda status: "revision_id" in status)
+    before = daemon.get("/filecache/buildlog")[2]
+    assert daemon.rpc.abort() == "BuilderStatus.ABORTING"
+    status = daemon.rpc.status()
+    assert status == {
+        "builder_status": "BuilderStatus.ABORTING", "builder_version": __version__, "build_id": "say-extra-deaf",
+        "revision_id": "abc", "big": 1 << 40, "jobs": {},
+    }  # fmt: skip
+    assert fault(daemon.rpc.clean) == fault(daemon.build, "another") == (8002, "error")
+    assert daemon.rpc.status() == status and daemon.get("/filecache/buildlog")[2] == before
+    (worker,) = daemon.children()
+    os.kill(worker, signal.SIGKILL)
+    assert daemon.wait()["build_status"] == "BuildStatus.ABORTED"
+
+
 def test_idle_refuses_abort_and_clean(daemon: Daemon) -> None:
     assert fault(daemon.rpc.abort) == fault(daemon.rpc.clean) == fault(daemon.rpc.proxy_info) == (8002, "error")
 
@@ -147,6 +184,11 @@ def test_proxy_info(daemon: Daemon) -> None:
         else:
             assert fault(daemon.rpc.proxy_info) == (8002, "error")
         daemon.rpc.clean()
+        assert fault(daemon.rpc.proxy_info) == (8002, "error")
+    del given["use_fetch_service"], given["revocation_endpoint"]
+    daemon.rpc.build("ok", "snap", image, {}, given)
+    assert daemon.rpc.proxy_info() == {"use_fetch_service": None, "revocation_endpoint": None}
+    daemon.wait()
 
 
 @pytest.mark.parametrize(("method", "count"), [
@@ -196,5 +238,7 @@ def test_the_tail_has_no_credentials_and_a_limit(daemon: Daemon) -> None:
     daemon.wait()
     daemon.rpc.clean()
     daemon.build("loud1-wait")
-    tail = daemon.until(lambda status: len(status["logtail"].data) > 1900)["logtail"].data
-    assert len(tail) <= 2048 and set(tail.splitlines()) == {b"x" * 99}
+    size = 10486 * 100
+    daemon.until(lambda _: (daemon.cache / "buildlog").stat().st_size == size)  # in the middle of a write it is cut
+    tail = daemon.rpc.status()["logtail"].data
+    assert 1900 < len(tail) <= 2048 and set(tail.splitlines()) == {b"x" * 99}

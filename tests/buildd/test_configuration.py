@@ -30,6 +30,9 @@ clamavdatabase = http://clam.example
 
 [allmanagers]
 unpackpath = bin/unpack-chroot
+
+[binarypackagemanager]
+sbuildargs = --batch --log-format=%t
 """
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from builder_kit import Daemon
+from scripted_worker import BODY
 
 from contractor.buildd.daemon.cache import OLD, Cache
 
@@ -93,6 +94,24 @@ def test_sighup_and_sigterm_in_each_state(start: Start, tmp_path: Path, state: s
     }[state]  # fmt: skip
 
 
+@pytest.mark.parametrize(("state", "status"), [("BUILDING", "BUILDERFAIL"), ("ABORTING", "ABORTED")])
+def test_sigterm_ends_what_does_not_listen(start: Start, state: str, status: str) -> None:
+    daemon = start(limits={"building._STOPPED_WITHIN": 0.2})
+    daemon.build("say-result-deaf")
+    daemon.until(lambda status: bool(status["logtail"].data) and (daemon.cache / sha1(BODY)).exists())
+    if state == "ABORTING":
+        daemon.rpc.abort()
+    workers = daemon.children()
+    assert len(workers) == 1
+    assert daemon.end(signal.SIGTERM) == 0
+    assert not any(alive(pid) for pid in workers)
+    again = start()
+    assert again.rpc.status()["build_status"] == f"BuildStatus.{status}"
+    assert b"\nThe builder is being stopped.\n" in again.get("/filecache/buildlog")[2]
+    assert again.rpc.clean() == "BuilderStatus.IDLE"
+    assert not (again.cache / sha1(BODY)).exists()
+
+
 def test_two_builds_at_once(daemon: Daemon) -> None:
     """Many clients ask for a build in the same moment: one is taken, and it is the one that runs."""
     clients = [xmlrpc.client.ServerProxy(f"{daemon.url}/rpc") for _ in range(8)]
@@ -130,7 +149,7 @@ def test_an_abort_that_fails(start: Start) -> None:
 
 
 def test_a_worker_that_does_not_go_is_killed(start: Start) -> None:
-    daemon = start(limits={"builder._ENDED_WITHIN": 0.2})
+    daemon = start(limits={"building._ENDED_WITHIN": 0.2})
     daemon.build("say-result-linger")
     status = daemon.wait()
     assert status["build_status"] == "BuildStatus.OK" and "hello.deb" in status["filemap"]
@@ -248,6 +267,28 @@ def test_a_worker_that_cannot_be_started_leaves_the_builder_idle(daemon: Daemon)
     finally:
         (daemon.cache / "buildlog").rmdir()
     assert daemon.build("ok")[0] == "BuilderStatus.BUILDING"
+
+
+@pytest.mark.parametrize("what", ["building.Worker", "live_log.mark_alive", "running._watched"])
+def test_whatever_happens_at_the_start_leaves_the_builder_idle(start: Start, what: str) -> None:
+    """Here the code itself is broken (what is called is no function)."""
+    daemon = start(limits={what: None})
+    before = daemon.rpc.status()
+    for _ in range(2):
+        with pytest.raises(xmlrpc.client.Fault, match="error"):
+            daemon.build("say-wait")
+        assert daemon.rpc.status() == before
+        assert not (daemon.cache / "buildlog").exists()
+    assert "TypeError" in daemon.log.read_text()
+    daemon.kill()
+    assert start().rpc.status() == before  # on the disk too
+
+
+@pytest.mark.parametrize("build_id", ["unspeakable", "deep"])
+def test_an_extra_status_that_nobody_can_be_told(daemon: Daemon, build_id: str) -> None:
+    daemon.build(f"{build_id}-deaf")
+    status = daemon.wait()
+    assert status["build_status"] == "BuildStatus.BUILDERFAIL" and "large" not in status
 
 
 def test_the_command_line_path_has_none_of_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import xmlrpc.client
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -84,21 +85,25 @@ def test_entities_are_refused_before_parsing(monkeypatch: pytest.MonkeyPatch) ->
             rpc.parse(data)
 
 
-def nested(depth: int) -> bytes:
-    inner = b"<value><array><data>" * depth + b"</data></array></value>" * depth
+ARRAY = (b"<value><array><data>", b"</data></array></value>")
+STRUCT = (b"<value><struct><member><name>a</name>", b"</member></struct></value>")
+
+
+def nested(depth: int, kind: tuple[bytes, bytes] = ARRAY) -> bytes:
+    inner = kind[0] * depth + (b"" if kind is ARRAY else b"<value/>") + kind[1] * depth
     return b"<methodCall><methodName>echo</methodName><params><param>" + inner + b"</param></params></methodCall>"
 
 
-def test_depth_has_a_limit() -> None:
-    assert rpc.parse(nested(64)).method == "echo"
-    with pytest.raises(rpc.Fault, match="64"):
-        rpc.parse(nested(65))
-    with pytest.raises(rpc.Fault, match="64"):
-        rpc.parse(nested(40000))
+@pytest.mark.parametrize("kind", [ARRAY, STRUCT], ids=["array", "struct"])
+def test_depth_has_a_limit(kind: tuple[bytes, bytes]) -> None:
+    assert rpc.parse(nested(64, kind)).method == "echo"
+    for depth in (65, 40000):
+        with pytest.raises(rpc.Fault, match="64"):
+            rpc.parse(nested(depth, kind))
 
 
 def test_the_daemon_answers_what_is_no_call(daemon: Daemon) -> None:
-    for data in (BOMB, OUTSIDE, nested(40000), b"", b"nonsense"):
+    for data in (BOMB, OUTSIDE, nested(40000), nested(40000, STRUCT), b"", b"nonsense"):
         status, answer = daemon.post(data)
         assert status == 200
         with pytest.raises(xmlrpc.client.Fault) as caught:
@@ -117,3 +122,18 @@ def test_a_large_value_passes_and_a_huge_one_does_not(daemon: Daemon) -> None:
     daemon.rpc("close")()
     assert daemon.rpc.echo("on") == ["on"]
     assert daemon.resident() < 150 << 20
+
+
+def test_nobody_waits_for_a_large_request(daemon: Daemon) -> None:
+    """It takes a second or more to read: many calls are answered meanwhile."""
+    body = echo(b"<array><data>" + b"<value/>" * (rpc.LARGEST // 8 - 100) + b"</data></array>")
+    with ThreadPoolExecutor(1) as pool:
+        daemon.rpc.status()
+        large = pool.submit(daemon.post, body)
+        answered = 0
+        while not large.done():
+            daemon.rpc.status()
+            answered += 1
+        status, answer = large.result()
+    assert status == 200 and answer.count(b"<value>") > len(body) // 9
+    assert answered > 20

@@ -11,12 +11,12 @@ from cli_store import artifact
 from lock_kit import APT, answered, deb, fetch, lock_of, plan, sha, steps_of
 from plan_kit import named
 
-from contractor.build.context import Options
 from contractor.build.lock import precheck
 from contractor.build.lock.adopt import adopt
 from contractor.build.lock.locking import Wanted, lost, up_to_date
 from contractor.build.lock.precheck import Ground, check_base, lacking
 from contractor.build.lock.replay import last_run, replay_of
+from contractor.build.options import Options
 from contractor.build.source.git_archive import archive_of, remember
 from contractor.core.errors import NotReproducible
 from contractor.core.fetch import Fetch

@@ -30,6 +30,7 @@ from contractor.core.words import count
 from contractor.store.layout import Store
 
 RECORD_VERSION = 1
+VERIFY, RETRY = "--verify", "--retry"  # in `asked`, before the build that is built again: all of it, or a step
 
 
 class StepRecord(Value, frozen=True):

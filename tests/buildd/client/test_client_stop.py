@@ -118,9 +118,20 @@ def test_an_abort_that_takes_too_long(
     assert main(["buildd", "fetch", quirky.url]) == 2
     assert main(["buildd", "abort", quirky.url]) == 6
     assert main(["buildd", "abort", quirky.url, "--no-wait"]) == 0  # again, while it is ABORTING
-    threading.Timer(0.1, gate.set).start()
+    seen = quirky.asked.count("status")
+
+    def release() -> None:
+        """Once the command knows that it aborts, and waits."""
+        until = time.monotonic() + 20
+        while quirky.asked.count("status") < seen + 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        gate.set()
+
+    waiting = threading.Thread(target=release)
+    waiting.start()
     monkeypatch.setattr("contractor.cli.buildd.look.ABORT_PATIENCE", 20)
     assert main(["buildd", "abort", quirky.url]) == 0
+    waiting.join()
     assert "WAITING with A-1 (ABORTED)" in capfd.readouterr().out
     assert main(["buildd", "clean", quirky.url]) == 0
     assert main(["buildd", "clean", quirky.url]) == 0

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from contractor.build.context import Emit, Options
 from contractor.build.lock.adopt import adopt
 from contractor.build.lock.choice import Choice, Update, choose, require_known, without_archive
 from contractor.build.lock.entries import asking, bases_of, entry_of, files_of, is_whole, kept_under, sources_of
 from contractor.build.lock.follow import followers
 from contractor.build.lock.running import Refused, execute_for_lock
+from contractor.build.options import Emit, Options
 from contractor.build.tools import tool_versions
 from contractor.plan.lock import LOCKED_KINDS, Lock, LockedStep
 from contractor.plan.locked import Ask, asks, held, locked_plan

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from contractor.build.bookkeeping import Bookkeeping
-from contractor.build.context import Options
 from contractor.build.lock.replay import replay_of
+from contractor.build.options import Options
 from contractor.build.source.git import is_remote
 from contractor.build.source.obtain import inputs, is_here
 from contractor.build.tools import tool_versions

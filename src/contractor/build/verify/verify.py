@@ -14,11 +14,11 @@ import msgspec
 
 from contractor.build.compare.history import plan_of
 from contractor.build.compare.members import Members, compare_archives
-from contractor.build.context import Emit, Options
 from contractor.build.executor import execute
+from contractor.build.options import Emit, Options
 from contractor.build.steer import Steering
 from contractor.build.tools import host_facts, tool_versions
-from contractor.build.verify.again import MARK, plan_again, require_whole
+from contractor.build.verify.again import plan_again, require_whole
 from contractor.build.verify.conditions import VARIATIONS, Conditions, choose, constant, varied
 from contractor.build.verify.explain import Explainer
 from contractor.core.events import ArtifactInfo, Notice
@@ -28,7 +28,7 @@ from contractor.proof.errors import Refuted
 from contractor.proof.provenance import written_digests
 from contractor.sandbox.local import LocalSandbox
 from contractor.store.layout import Store
-from contractor.store.records import Record, Records
+from contractor.store.records import VERIFY, Record, Records
 from contractor.store.results import Results, artifact_path
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _build(
     wanted = options._replace(
         offline=True,
         replaying=f"the build {record.id}",
-        steering=Steering(words=(MARK, record.id)),
+        steering=Steering(words=(VERIFY, record.id)),
         variation=conditions.variation,
     )
     known = {artifact.digest for artifact in record.artifacts}

@@ -63,7 +63,8 @@ def parse_place(text: str) -> Place:
         from contractor.network.ledger import redact
 
         raise Rejected(
-            f"{redact(text)} is no builder's URL: {error}", hint=f"write http://HOST:{PORT}, or HOST for that"
+            f"{redact(text) or repr(text)} is no builder's URL: {error}",
+            hint=f"write http://HOST:{PORT}, or HOST for that",
         ) from None
     path = (slash + path).rstrip("/").removesuffix("/rpc").rstrip("/")
     return Place(scheme.lower(), host, port or _PORTS[scheme.lower()], path, urllib.parse.unquote_to_bytes(user))

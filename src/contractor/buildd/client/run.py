@@ -155,6 +155,7 @@ class Run:
             check(self._wish.tag, self._wish.arguments, self._wish.files, "any")
         except Rejected as found:
             details += found.details
+            hint = "mend these arguments: --arg NAME=VALUE"
         except KeyError:
             pass
         if status.build == self._wish.build and not status.is_idle:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 from xmlrpc.client import Binary
 
 from contractor.buildd.daemon import rpc
@@ -14,6 +16,9 @@ from contractor.buildd.daemon.diary import Diary
 from contractor.core.errors import ContractorError
 
 _SMALL = 512  # bytes of a request that is remembered: status() comes again and again
+_LARGE = 32 << 10  # bytes of a request that is read, and answered, where nobody waits: the largest take seconds
+
+_T = TypeVar("_T")
 
 
 class Calls:
@@ -21,6 +26,7 @@ class Calls:
 
     def __init__(self, builder: Builder, diary: Diary) -> None:
         self._diary = diary
+        self._aside = ThreadPoolExecutor(1, "large-request")
         self._methods: dict[str, tuple[Callable[..., Any], int]] = {  # with the number of parameters
             "echo": (lambda *params: list(params), -1),
             "info": (builder.info, 0),
@@ -35,9 +41,9 @@ class Calls:
     async def answer(self, data: bytes) -> bytes:
         method = "request"
         try:
-            call = _bare_call(data) if len(data) <= _SMALL else rpc.parse(data)
+            call = _bare_call(data) if len(data) <= _SMALL else await self._do(len(data), rpc.parse, data)
             method = call.method
-            return rpc.answer(await self._call(call))
+            return await self._do(len(data), rpc.answer, await self._call(call))
         except rpc.Fault as fault:
             return rpc.fault(fault)
         except ContractorError as error:
@@ -45,6 +51,12 @@ class Calls:
         except Exception as error:
             self._diary.trouble(f"{method}() failed", error)
         return rpc.fault(rpc.failed())
+
+    async def _do(self, size: int, work: Callable[[Any], _T], value: Any) -> _T:
+        """What takes the longer, the larger the request is."""
+        if size <= _LARGE:
+            return work(value)
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work, value)
 
     async def _call(self, call: rpc.Call) -> Any:
         if call.method not in self._methods:

@@ -44,6 +44,7 @@ _SETTINGS = {  # section, key
     "proxyport": ("builder", "proxyport"),
     "ntphost": ("builder", "ntphost"),
 }
+_OURS = {"architecturetag", "filecache", "bindhost", "bindport", "sharepath", *(key for _, key in _SETTINGS.values())}
 
 
 def load(path: str, options: Mapping[str, Any], *, architecture: str, store: str) -> Configuration:
@@ -98,7 +99,7 @@ def _read(path: str) -> dict[str, dict[str, str]]:
         with open(path, encoding="utf-8") as file:
             parser.read_file(file)
         return {
-            section.lower(): {key: value.strip() for key, value in parser.items(section)}
+            section.lower(): {key: parser.get(section, key).strip() for key in _OURS & {*parser.options(section)}}
             for section in parser.sections()
         }
     except OSError as error:

@@ -47,14 +47,14 @@ class Worker:
             folder = str(Path(contractor.__file__).parents[1])
             environment = {"PATH": process.HOST_PATH, "LC_ALL": "C.UTF-8", "PYTHONPATH": folder}
             self.pid = process.launch(argv, files=(document, error), keep=(theirs, job.log), environment=environment)
-        except OSError:
+            self._pidfd = _watched(self.pid)
+        except BaseException:
             os.close(events)
             os.close(words)
             raise
         finally:
             for fd in (document, theirs, error):
                 os.close(fd)
-        self._pidfd = os.pidfd_open(self.pid)
         self._events, self._error = events, words
         for fd, ready in ((events, self._read_events), (words, self._read_words)):
             os.set_blocking(fd, False)
@@ -90,7 +90,10 @@ class Worker:
         for line in lines:
             try:
                 event = msgspec.json.decode(line, type=Event)
-            except msgspec.DecodeError as error:  # a worker of another version: it is not believed any more
+            except (
+                msgspec.DecodeError,
+                RecursionError,
+            ) as error:  # a worker of another version: it is not believed any more
                 self._words += f"the worker said what is no event: {error}\n".encode()
                 self.kill()
                 return
@@ -123,6 +126,16 @@ class Worker:
         pidfd, self._pidfd = self._pidfd, -1
         os.close(pidfd)
         self._over(process.wait(self.pid))
+
+
+def _watched(pid: int) -> int:
+    """A descriptor of a process; without one (too many are open), it does not go on."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        process.wait(pid)
+        raise
 
 
 def _has_more(fd: int) -> bool:

@@ -48,14 +48,14 @@ def run(args: argparse.Namespace) -> int:
     stop, screen = Stop(), Screen(colour=config.load().colour)
     builder = Builder(args.url, timeout=args.timeout, tick=stop.check)
     arguments = arguments_of(args.args, args.arg)
-    build = args.id or f"{time.strftime('%Y%m%d-%H%M%S')}-{args.type}-{os.urandom(2).hex()}"
+    build = _id(args)
     with ExitStack() as stack:
         image = None if args.image_url or not os.path.exists(args.image) else open_file(args.image)
         files = {os.path.basename(path): open_file(path) for path in with_named(args.file)}
         name = image.name if image is not None else _image_name(args)
         wish = Wish(build, args.type, name, {base: file.name for base, file in files.items()}, arguments)
         require_idle(builder)
-        folder = stack.enter_context(Folder(args.output or build.replace("/", "-")))
+        folder = stack.enter_context(Folder(args.output or build))
         if folder.has("buildlog"):
             raise Rejected(f"{folder.path} has the log of another build", hint="choose another with --output DIR")
         with ExitStack() as offering:
@@ -69,6 +69,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         put(end_lines(end))
     return code
+
+
+def _id(args: argparse.Namespace) -> str:
+    if args.id is None:
+        return f"{time.strftime('%Y%m%d-%H%M%S')}-{args.type}-{os.urandom(2).hex()}"
+    build: str = args.id
+    problem = name_problem(build) or ("begins with a dot" if build.startswith(".") else "")
+    if problem:  # builders make a folder of this name, and those that check it do not say what is wrong
+        raise Rejected(f"--id {build!r} {problem}", hint="for example --id SNAPBUILD-7")
+    return build
 
 
 def _image_name(args: argparse.Namespace) -> str:

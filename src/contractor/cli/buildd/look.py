@@ -6,7 +6,7 @@ import argparse
 
 from contractor.buildd.client.answers import Status
 from contractor.buildd.client.builder import Builder
-from contractor.buildd.client.run import ABORT_PATIENCE, clean_up
+from contractor.buildd.client.run import ABORT_PATIENCE, ask_abort, clean_up
 from contractor.buildd.client.watch import Watch
 from contractor.buildd.model import BuilderState
 from contractor.cli.buildd.text import Screen, status_lines
@@ -68,7 +68,7 @@ def _info(builder: Builder, args: argparse.Namespace) -> int:
 def _abort(builder: Builder, args: argparse.Namespace) -> int:
     status = builder.status()
     if status.state is BuilderState.BUILDING:
-        builder.patiently(builder.abort, _SURE)
+        ask_abort(builder, status.build, _SURE)  # it may end by itself at this moment
         talk(f"asked {builder.url} to abort {sanitize(status.build)}")
     elif status.state is not BuilderState.ABORTING:
         raise Rejected(

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import contractor
 from contractor.build.facts import host_arch
-from contractor.buildd.daemon.configuration import Configuration, load
+from contractor.buildd.daemon.configuration import PORT, Configuration, load
 from contractor.cli import config
 from contractor.cli.output import put, talk
 from contractor.network.allow import join_authority
 from contractor.store.layout import Store
 
+_NEXT = "Ctrl-C ends it, and aborts what it builds; in another terminal: contractor buildd status"
 _UNIT = "contractor-buildd.service"
 
 
@@ -32,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
         places = ", ".join(f"http://{join_authority(host, port)}/rpc" for host, port in addresses)
         put([f"builder for {found.architecture}: {places}", f"file cache: {found.cache}"])
         sys.stdout.flush()
+        if sys.stdout.isatty():
+            talk(_NEXT + (f" {join_authority(*addresses[0])}" if addresses[0][1] != PORT else ""))
         if not all(ipaddress.ip_address(host).is_loopback for host, _port in addresses):
             talk("warning: whoever reaches this port may build here and read every result: there is no password")
 

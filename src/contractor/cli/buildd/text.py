@@ -32,6 +32,7 @@ class Screen:
         self._quiet = quiet
         self._bold, self._off = ("\x1b[1m", "\x1b[0m") if colour else ("", "")
         self._half = b""
+        self._logged = False
         self._lock = threading.Lock()  # the log comes from another thread
 
     def say(self, text: str) -> None:
@@ -43,15 +44,18 @@ class Screen:
         if self._quiet:
             return
         with self._lock:
+            self._logged = True
             *whole, self._half = (self._half + data).split(b"\n")
             self._write([sanitize(line) for line in whole])
             if len(self._half) > _LONGEST:
                 self._flush()
 
     def end(self) -> None:
-        """Show a last line that has no end."""
+        """Show a last line that has no end, and set what follows apart from the log."""
         with self._lock:
             self._flush()
+            if self._logged:
+                self._write([""])
 
     def _flush(self) -> None:
         if self._half:
@@ -86,7 +90,7 @@ def status_lines(url: str, status: Status) -> Iterator[str]:
         yield from table([(sanitize(job.name), sanitize(job.result)) for job in jobs])
     if status.tail:
         yield ""
-        yield from ("  " + line for line in clean_lines(status.tail))
+        yield from (f"  {line}".rstrip() for line in clean_lines(status.tail.lstrip(b"\n")))
 
 
 def end_lines(end: End) -> Iterator[str]:

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING
 
 from contractor.cli.commands.keys import Part
 from contractor.cli.options import Parser
+from contractor.cli.text import sanitize
+from contractor.core.errors import Rejected
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
 # What each is done by: modules of contractor.cli, imported when they are needed.
 _MODULES = {
-    "serve": "buildd_serve",
-    "status": "buildd_look",
-    "info": "buildd_look",
-    "build": "buildd_build",
-    "fetch": "buildd_fetch",
-    "abort": "buildd_look",
-    "clean": "buildd_look",
+    "serve": "serve",
+    "status": "look",
+    "info": "look",
+    "build": "build",
+    "fetch": "fetch",
+    "abort": "look",
+    "clean": "look",
 }
-_URL = "the builder: HOST, HOST:PORT or http://HOST:PORT (port 8221 when none is given)"
+_URL = "the builder: HOST, HOST:PORT or http://HOST:PORT (default: localhost, and port 8221)"
 
 
 def parser() -> Parser:
@@ -59,7 +61,7 @@ def parser() -> Parser:
 
 def _add(kinds: _SubParsersAction[Part], name: str, text: str, description: str) -> Part:
     part = kinds.add_parser(name, help=text, description=description)
-    part.add_argument("url", metavar="URL", help=_URL)
+    part.add_argument("url", nargs="?", default="localhost", metavar="URL", help=_URL)
     part.add_argument("--timeout", type=float, default=40.0, metavar="SECONDS", help="for one answer (default 40)")
     return part
 
@@ -134,6 +136,16 @@ _ARG = "an argument: text, or JSON when it is an object, a list, true, false or 
 
 
 def run(argv: list[str]) -> int:
+    if argv and not argv[0].startswith("-") and argv[0] not in _MODULES:
+        raise _unknown(argv[0])
     args: argparse.Namespace = parser().parse_args(argv)
-    code: int = import_module(f"contractor.cli.{_MODULES[args.do]}").run(args)
+    code: int = import_module(f"contractor.cli.buildd.{_MODULES[args.do]}").run(args)
     return code
+
+
+def _unknown(name: str) -> Rejected:
+    import difflib
+
+    near = difflib.get_close_matches(name, _MODULES, 1)
+    hint = f"did you mean `contractor buildd {near[0]}`?" if near else "`contractor buildd --help` lists what there is"
+    return Rejected(f"there is no `contractor buildd {sanitize(name)}`", hint=hint)
