@@ -164,7 +164,7 @@ def _leaking(account: Account, leak: str, *argv: str) -> subprocess.CompletedPro
     same = "lambda: 'same'"
     lines = LEAKING.format(outside=outside or same, inside=inside or same).splitlines()
     program = "\n".join(line for line in lines if not line.startswith("bwrap." if outside else "context."))
-    command = [f"{program}\n{PROGRAM}" if word == PROGRAM else word for word in account.command(*argv)]
+    command = [f"{program}\n{HASTY}" if word == PROGRAM else word for word in account.command(*argv)]
     return subprocess.run(command, capture_output=True, check=False)
 
 
