@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import re
 import shlex
 import shutil
+import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import documents
@@ -86,34 +89,47 @@ def test_a_document_shows_what_happens(path: Path, accounts: dict[str, Account])
 
 
 def test_how_to_run_a_builder_shows_what_happens(accounts: dict[str, Account]) -> None:
-    """The builder that the document starts in another terminal runs here, on a port that is free."""
+    """What the document starts in other terminals runs here, on ports that are free."""
     world = World(accounts["user"], "run-a-builder")
     text = (_ROOT / "docs" / "how-to" / "run-a-builder.md").read_text()
-    command = re.search(r"^```sh\ncontractor (buildd serve)$", text, re.MULTILINE)
-    assert command, "it does not say how to start a builder"
-    cache, log = world.top / "filecache", world.top / "builder.log"
-    argv = [*world.account.command, *command[1].split(), "--store", str(world.store), "--bindport", "0"]
+    builder, web = (shlex.split(line) for line in re.findall(r"^```sh\n(.*)\n```$", text, re.MULTILINE))
+    assert (builder, web[-1]) == (["contractor", "buildd", "serve"], "8000"), "it does not say what to start"
+    folder = world.top / "words"
+    folder.mkdir()
+    cache = ["--store", str(world.store), "--filecache", str(world.top / "filecache")]
+    with (
+        in_another_terminal(world, [*world.account.command, *builder[1:], *cache, "--bindport", "0"]) as port,
+        in_another_terminal(world, [web[0], "-u", *web[1:-1], "0", "--directory", str(folder)]) as port_of_web,
+    ):
+        text = re.sub(r"localhost(?!:)", f"localhost:{port}", text)
+        for shown, ours in (("localhost:8221", f"localhost:{port}"), ("localhost:8000", f"localhost:{port_of_web}")):
+            text = text.replace(shown, ours)
+        read(world, text, folder)
+
+
+@contextlib.contextmanager
+def in_another_terminal(world: World, argv: list[str]) -> Iterator[str]:
+    """A server that says its address; its port."""
+    log = world.top / f"{len(list(world.top.iterdir()))}.log"
     with log.open("wb") as output:
-        server = world.account.popen([*argv, "--filecache", str(cache)], stdout=output, stderr=output)
+        server = world.account.popen(argv, stdout=output, stderr=output)
     try:
         until = time.monotonic() + 30
-        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)/rpc", log.read_text())):
+        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)/", log.read_text())):
             assert server.poll() is None and time.monotonic() < until, log.read_text()
             time.sleep(0.05)
-        port = found[1]
-        text = re.sub(r"localhost(?!:)", f"localhost:{port}", text).replace(":8221/rpc", f":{port}/rpc")
-        text = text.replace("localhost:8221", f"localhost:{port}")
-        read(world, text, world.top / "words")
+        yield found[1]
     finally:
         server.terminate()
-        assert server.wait(60) == 0, log.read_text()
+        code = server.wait(60)
+    assert code in (0, -signal.SIGTERM), log.read_text()
 
 
 def read(world: World, text: str, folder: Path) -> None:
     """Follow a document as an ordinary user, in an empty folder of the name that the reader's has."""
     programs = world.top / "bin"
     for made in (folder, programs):
-        made.mkdir()
+        made.mkdir(exist_ok=True)
     (folder / ".run").write_text(world.token)  # a source that the store has never seen
     wrapper = programs / "contractor"
     wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(world.account.command)} "$@"\n')
@@ -125,6 +141,7 @@ def read(world: World, text: str, folder: Path) -> None:
     reader.names[str(world.store)] = "/home/ada/.local/share/contractor"
 
     def write(file: documents.File) -> None:
+        (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
         (folder / file.name).write_text(file.content)
         world.account.own(folder)
 

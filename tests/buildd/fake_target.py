@@ -58,7 +58,7 @@ class FakeTarget:
             id="T-1", tag=tag, image="", image_name="", files={}, arguments=dict(given), cache=str(self.cache),
             store="", log=fd, events=-1, architecture="amd64",
         )  # fmt: skip
-        self.log = Log(fd, True)
+        self.log = Log(fd)
         self.arguments: Any = typed(tag, dict(given))
         self.allow: tuple[str, ...] = ()
         self.files: dict[str, str] = {}

@@ -49,6 +49,7 @@ class Script:
         self.files: dict[str, str] = {}
         self.stop = False
         signal.signal(signal.SIGTERM, self._told_to_stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # the daemon starts workers with it blocked
 
     def _told_to_stop(self, *_: object) -> None:
         self.stop = True
@@ -101,7 +102,7 @@ class Script:
         os.write(self.job["events"], b'{"extra": {"large": ' + b"[" * 10000 + b"]" * 10000 + b"}}\n")
 
     def arguments(self) -> None:
-        self.tell(extra={name: self.job[name] for name in ("arguments", "sanitize", "files")})
+        self.tell(extra={name: self.job[name] for name in ("arguments", "files")})
 
     def stderr(self) -> None:
         os.write(2, b"Traceback: went wrong at http://u:SECRET@host/\n")

@@ -30,7 +30,20 @@ EPOCH = 1714979289
 def make_image(folder: Path, programs: Mapping[str, str] = {}) -> Path:
     """The image's tar in a folder. programs: name -> script, in /usr/bin."""
     tree = folder / "chroot-autobuild"
-    for name in ("usr/bin", "usr/lib/git-core", "etc", "tmp", "var/tmp", "proc", "dev", "sys", "run", "root", "home"):
+    for name in (
+        "usr/bin",
+        "usr/sbin",
+        "usr/lib/git-core",
+        "etc",
+        "tmp",
+        "var/tmp",
+        "proc",
+        "dev",
+        "sys",
+        "run",
+        "root",
+        "home",
+    ):
         (tree / name).mkdir(parents=True)
     for name in ("bin", "lib", "lib64"):
         (tree / name).symlink_to("usr/lib" if name.startswith("lib") else "usr/bin")

@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 USER = "contractor-test"
-PROGRAMS = ("bash", "sh", "cat", "id", "ls", "mkdir", "rm", "sleep", "true", "touch", "seq", "setsid", "ln")
+PROGRAMS = ("bash", "sh", "cat", "id", "ls", "mkdir", "rm", "sleep", "true", "touch", "seq", "setsid", "ln", "truncate")
 _PRELUDE = """
 import json, os, sys
 from contractor.buildd.arguments import typed
@@ -30,7 +30,7 @@ def say(value): print(json.dumps(value), flush=True)
 job = Job(id="T-1", tag="binarypackage", image=sys.argv[1], image_name="image", files={}, cache=sys.argv[2],
           arguments={"series": "s", "suite": "s", "ogrecomponent": "main"}, store=sys.argv[3], log=2, events=2,
           architecture="amd64")
-t = Target(job, Log(2, False), typed(job.tag, job.arguments), say)
+t = Target(job, Log(2), typed(job.tag, job.arguments), say)
 t.open()
 try:
     t.unpack(); t.mount()
@@ -40,6 +40,7 @@ except ContractorError as error:
     say({"error": type(error).__name__, "text": error.message})
 finally:
     say({"closed": t.close()})
+    t.log.close()
 """
 
 

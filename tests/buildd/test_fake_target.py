@@ -132,7 +132,7 @@ def real() -> Iterator[Any]:
         job = Job(
             "T-1", "snap", str(image), "image", {}, arguments, str(top / "cache"), str(top / "store"), log, -1, "amd64"
         )
-        target = Target(job, Log(log, True), typed("snap", arguments), lambda _extra: None)
+        target = Target(job, Log(log), typed("snap", arguments), lambda _extra: None)
         preparation.begin(target)
         target.unpack()
         preparation.mount(target)

@@ -32,6 +32,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "rock": {"name": "x", "git_repository": "https://git.example.org/x"},
     "oci": {"name": "x", "git_repository": "https://git.example.org/x"},
 }  # fmt: skip
+EVERY = {"name": "x", "git_repository": "https://git.example.org/x", "project": "p", "pocket": "release", "jobs": []}
 
 
 class Bare(Target):
@@ -78,7 +79,7 @@ def _run(
     module.build = build  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, TYPES[tag].module, module)
     fd = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    log = Log(fd, True)
+    log = Log(fd)
     given = {"series": "s", "arch_tag": "amd64", **REQUIRED[tag], **arguments}
     job = Job(
         id="T-1", tag=tag, image="i", image_name="i", files={}, arguments=given, cache=str(tmp_path), store="",
@@ -137,6 +138,43 @@ def test_other_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exce
     assert outcome.dependencies == ("x (>= 1)" if status == "DEPFAIL" else "")
     assert outcome.files == {}
     assert steps[-3:] == ["REAP", "UMOUNT", "CLEANUP"]
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [("OK", True), ("PACKAGEFAIL", True), ("DEPFAIL", True), ("GIVENBACK", False), ("CHROOTFAIL", False),
+     ("BUILDERFAIL", False), ("ABORTED", False)],
+)  # fmt: skip
+def test_what_a_failed_build_hands_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, shown: bool
+) -> None:
+    def build(target: Target, _arguments: Any) -> str:
+        target.result_bytes("lint:0.log", b"what was wrong")
+        if status != "OK":
+            raise Failed(status, "it failed")
+        return "OK"
+
+    outcome, _steps, _log = _run(tmp_path, monkeypatch, build)
+    assert (outcome.status, list(outcome.files)) == (status, ["lint:0.log"] if shown else [])
+
+
+def test_what_is_rejected_in_the_types_own_step_is_its_packages_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome, _steps, log = _run(tmp_path, monkeypatch, _fails(Rejected("'/etc' is not usable")))
+    assert outcome.status == "PACKAGEFAIL"
+    assert "'/etc' is not usable" in log and "Traceback" not in log
+
+
+@pytest.mark.parametrize("tag", TYPES)
+def test_no_log_has_a_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: str) -> None:
+    def build(target: Target, _arguments: Any) -> str:
+        target.log.run(["git", "clone", "https://user:t0ken@git.example.org/x"])
+        return "OK"
+
+    REQUIRED.setdefault(tag, EVERY)
+    _outcome, _steps, log = _run(tmp_path, monkeypatch, build, tag)
+    assert "https://git.example.org/x" in log and "t0ken" not in log
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 import small_image
 import worker_kit
+from proxy_kit import Service, TokenServer, proxy_of
 
 USER = "contractor-test"
 PROJECT_TOOL = """#!/bin/sh
@@ -144,7 +146,7 @@ def test_an_image_layer_by_layer_and_twice_the_same(builder: Builder) -> None:
     }
     more = {"build_path": "sub", "build_args": {"WHAT": "world", "SECRET": "s3cr3t"}}
     done = builder.build("oci", files, **more)
-    assert done.status == "OK", done
+    assert done.status == "OK", done.log
     base, work, copied, stage, whole, run, last = layers(done)
     assert "usr/bin/bash" in base and base["etc/passwd"].uid == 0
     assert {name for name, member in work.items() if not member.isdir()} == set() and "srv/app" in work
@@ -169,6 +171,18 @@ def test_an_image_layer_by_layer_and_twice_the_same(builder: Builder) -> None:
         assert builder.build("oci", files, **more).files == done.files
 
 
+TRUSTING = """\
+FROM base
+RUN cat "$SSL_CERT_FILE"; for f in $CURL_CA_BUNDLE $GIT_SSL_CAINFO $REQUESTS_CA_BUNDLE $APT_CONFIG $WGETRC; \
+    do test -s $f || exit 9; done
+RUN mkdir -p /etc/ssl/certs; printf 'own certificate' > /etc/ssl/certs/ca-certificates.crt
+RUN cat "$SSL_CERT_FILE"
+RUN --network=none echo "OFFLINE ${SSL_CERT_FILE:-none}"
+ENV SSL_CERT_FILE="set by the author"
+RUN echo "OWN $SSL_CERT_FILE"
+"""
+
+
 @pytest.mark.parametrize(
     ("dockerfile", "says"),
     [
@@ -180,7 +194,9 @@ def test_an_image_layer_by_layer_and_twice_the_same(builder: Builder) -> None:
             "line 2: '../../etc/passwd' leads out of where files are copied from",
         ),
         ("FROM base\nCOPY up /x\n", "line 2: no file matches 'up'"),
-        ("FROM base\nUSER odd\nRUN true\n", "line 3: RUN as odd"),
+        ("FROM base\nUSER ²\nRUN true\n", "line 2: USER: '²' is not USER or USER:GROUP"),
+        ("FROM base\nUSER 99999\nRUN true\n", "line 3: the number 99999 is larger than 65535"),
+        (f"FROM base\nUSER {'9' * 5000}\nRUN true\n", "line 3: the number 99999999999999999999 is larger than 65535"),
         ("FROM base\nUSER none\nRUN true\n", "line 3: the image's /etc/passwd does not know none"),
         ("FROM base\nHEALTHCHECK NONE\nFOO x\n", "line 2: HEALTHCHECK: this instruction is not supported"),
         ("FROM base\nRUN touch /.wh.x\n", "has a name that means something else"),
@@ -191,7 +207,53 @@ def test_what_cannot_be_an_image_says_why(builders: dict[str, Builder], dockerfi
     builder = next(iter(builders.values()))
     done = builder.build("oci", {"Dockerfile": dockerfile, "up": "-> ../../../etc/passwd"})
     assert done.status == "PACKAGEFAIL", done
-    assert says in done.log
+    assert says in done.log, done.log
+
+
+def test_a_user_whose_group_has_another_number(builder: Builder) -> None:
+    text = "FROM base\nUSER odd\nRUN id -u > /tmp/ids; id -g >> /tmp/ids\nUSER 5:6\nRUN touch /tmp/by-number\n"
+    done = builder.build("oci", {"Dockerfile": text})
+    assert done.status == "OK", done.log
+    _base, odd, numbers = layers(done)
+    assert (odd["tmp/ids"].uid, odd["tmp/ids"].gid) == (78, 79)
+    assert (numbers["tmp/by-number"].uid, numbers["tmp/by-number"].gid) == (5, 6)
+    assert odd["tmp/ids"].size == len("78\n79\n")
+
+
+def test_commands_of_a_stage_trust_the_fetch_service_and_layers_do_not_have_it(builder: Builder) -> None:
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=fetch"]
+    pem = subprocess.run([*request, "-keyout", "/dev/null"], capture_output=True, check=True).stdout
+    body = pem.decode().splitlines()[3]
+    top = builder.folder / "trusting"  # an image whose git has the source: a shallow clone needs a server
+    top.mkdir()
+    git = f"""#!/bin/sh
+case "$*" in
+*rev-parse*) echo {"5" * 40} ;;
+*log*) echo {small_image.EPOCH} ;;
+*checkout*) mkdir -p /build/hello; cat > /build/hello/Dockerfile <<'END'
+{TRUSTING}END
+esac
+"""
+    image = small_image.make_image(top, {"../sbin/update-ca-certificates": "#!/bin/sh\n", "git": git})
+    with Service(TokenServer) as tokens, proxy_of(tokens) as proxy:
+        tokens.live["OCI-7"] = "very-secret"
+        given = {
+            "name": "hello",
+            "git_repository": "https://git.example.org/x",
+            "proxy_url": f"http://OCI-7:very-secret@{proxy.place}",
+            "revocation_endpoint": f"http://{tokens.place}/tokens/OCI-7",
+            "use_fetch_service": True,
+            "secrets": {"fetch_service_mitm_certificate": base64.b64encode(pem).decode()},
+        }
+        done = worker_kit.Worker(builder.folder, "oci", image, given, prefix=builder.prefix).finish()
+    assert done.status == "OK", done.log
+    assert done.log.count(body) == 2, "the first command, and the one with certificates of its own"
+    assert "OFFLINE none" in done.log and "OWN set by the author" in done.log
+    assert "own certificate\n-----BEGIN CERTIFICATE-----" in done.log
+    for name in done.files:
+        if name.endswith(".tar.gz"):
+            content = gzip.decompress(done.content(name))
+            assert body.encode() not in content and b"fetch-service" not in content and b"local-ca.crt" not in content
 
 
 def test_jobs_with_results(builder: Builder) -> None:
@@ -229,7 +291,7 @@ def test_a_snap_with_a_small_snapcraft(builder: Builder) -> None:
     more = {"build_request_id": "7", "target_architectures": ["arm64"], "build_source_tarball": True}
     files = {"snap/snapcraft.yaml": "name: hello", "src/hello": "#!/bin/sh\necho hello\n"}
     done = builder.build("snap", files, **more)
-    assert done.status == "OK", done
+    assert done.status == "OK", done.log
     assert set(done.files) == {"hello_1_amd64.snap", "hello_1_amd64.manifest", "hello.tar.gz"}
     assert "snapcraft pull\nsnapcraft \n" in done.log
     for line in (

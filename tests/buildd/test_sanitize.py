@@ -97,7 +97,7 @@ def test_hostile_lines_are_cheap() -> None:
 
 def test_the_log_has_whole_clean_lines(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
-    log = Log(fd, sanitize=True)
+    log = Log(fd)
     log.write(b"fetching http://user:SEC")
     assert os.fstat(fd).st_size == 0
     log.write(b"RET@host/\nlast \xff line")
@@ -110,10 +110,13 @@ def test_the_log_has_whole_clean_lines(tmp_path: Path) -> None:
     os.close(fd)
 
 
-def test_without_sanitising_bytes_appear_at_once(tmp_path: Path) -> None:
+def test_progress_appears_at_once(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
-    Log(fd, sanitize=False).write(b"50 %\r")
+    log = Log(fd)
+    log.write(b"50 %\rhttp://u:p")
     assert (tmp_path / "log").read_bytes() == b"50 %\r"
+    log.write(b"@h/\r")
+    assert (tmp_path / "log").read_bytes() == b"50 %\rhttp://h/\r"
     os.close(fd)
 
 

@@ -185,6 +185,54 @@ def test_the_archives_replace_those_of_the_image(accounts: dict[str, Account], t
     assert done.steps[:5] == ["INIT", "UNPACK", "MOUNT", "SOURCES", "UPDATE"]
 
 
+def _preparing(account: Account, image: Path, top: Path) -> Worker:
+    """A worker in an installation's own builder-prep, which hangs: with a child, and one that left the session."""
+    share = top / "share" / "bin"
+    share.mkdir(parents=True, exist_ok=True)
+    script = f"echo preparing http://u:s3cret@h/\nsleep {MARK} & setsid sleep {MARK} &\ntrap '' TERM; sleep {MARK}\n"
+    (share / "builder-prep").write_text(f"#!/bin/sh\n{script}")
+    (share / "builder-prep").chmod(0o755)
+    worker = Worker(
+        account.folder, "translation-templates", image, {"git_repository": URL}, prefix=account.prefix,
+        share_path=str(share.parent),
+    )  # fmt: skip
+    _until(lambda: len(_sleepers()) >= 3)
+    return worker
+
+
+def test_an_abort_ends_builder_prep_at_once(account: Account, image: Path, top: Path) -> None:
+    worker = _preparing(account, image, top)
+    _until(lambda: "preparing" in worker.log)  # it is seen while it runs
+    began = time.monotonic()
+    worker.process.send_signal(signal.SIGTERM)
+    done = worker.finish()
+    assert done.status == "ABORTED", done
+    assert time.monotonic() - began < 5
+    assert _sleepers() == []
+    assert "s3cret" not in done.log
+
+
+def test_builder_prep_does_not_outlive_a_worker_that_is_killed(account: Account, image: Path, top: Path) -> None:
+    worker = _preparing(account, image, top)
+    worker.process.kill()
+    assert worker.finish().ended == {}
+    _until(lambda: not _sleepers(), 5)
+
+
+def test_a_builder_prep_that_fails(accounts: dict[str, Account], image: Path, top: Path) -> None:
+    share = top / "failing" / "bin"
+    share.mkdir(parents=True)
+    (share / "builder-prep").write_text("#!/bin/sh\necho no clock\nexit 3\n")
+    (share / "builder-prep").chmod(0o755)
+    account = accounts["user"]
+    given = {"git_repository": URL}
+    done = Worker(
+        account.folder, "translation-templates", image, given, prefix=account.prefix, share_path=str(share.parent)
+    ).finish()
+    assert (done.status, done.steps[0]) == ("BUILDERFAIL", "INIT"), done
+    assert "no clock\n" in done.log and "builder-prep failed with exit code 3" in done.log
+
+
 def test_a_step_begins_within_a_third_of_a_second(accounts: dict[str, Account], image: Path) -> None:
     account = next(iter(accounts.values()))
     _start(account, image, git_repository="file:///etc").finish()

@@ -42,16 +42,21 @@ class Run:
         )  # fmt: skip
         mark_alive(self.job.log)
 
-    def go(self, act: Callable[[Worker], Any] = lambda _worker: None) -> Event:
-        """Until it has ended; the last event. act: done when the first event or byte of the log is there."""
-        asyncio.run(self._go(act))
+    def go(
+        self, act: Callable[[Worker], Any] = lambda _worker: None, *, at_once: bool = False, after: float = 0.0
+    ) -> Event:
+        """Until it has ended; the last event. act: done when the first event or byte of the log is there, or at once,
+        after some seconds."""
+        asyncio.run(self._go(act, at_once, after))
         os.close(self.job.log)
+        assert self.events, f"it said nothing, exit code {self.code}"
         return self.events[-1]
 
-    async def _go(self, act: Callable[[Worker], Any]) -> None:
+    async def _go(self, act: Callable[[Worker], Any], at_once: bool, after: float) -> None:
         over = asyncio.get_running_loop().create_future()
         worker = Worker(self.job, self.command, self.events.append, over.set_result)
-        while not over.done() and not self.events and not self.log.stat().st_size:
+        await asyncio.sleep(after)
+        while not at_once and not over.done() and not self.events and not self.log.stat().st_size:
             await asyncio.sleep(0.005)
         act(worker)
         self.code = await asyncio.wait_for(over, 60)
@@ -77,6 +82,16 @@ def test_asked_to_end(tmp_path: Path, worker: str) -> None:
     assert last.ended is not None
     allowed = {BuildStatus.ABORTED} if worker == "scripted" else {BuildStatus.ABORTED, BuildStatus.CHROOTFAIL}
     assert last.ended.status in allowed  # the real one may have seen before that the image is none
+
+
+def test_asked_to_end_before_it_has_begun(tmp_path: Path) -> None:
+    """However early the signal comes, even before the program is executed: the worker says how the build ended."""
+    for number in range(5):
+        (tmp_path / str(number)).mkdir()
+        run = Run(tmp_path / str(number), WORKER, "say-wait")
+        last = run.go(Worker.terminate, at_once=True, after=number * 0.01)
+        assert last.ended is not None and last.ended.status is BuildStatus.ABORTED, run.code
+        assert run.code == 0
 
 
 @pytest.mark.parametrize("worker", WORKERS)

@@ -37,6 +37,13 @@ def run(capsys, *argv: str) -> str:
     return capsys.readouterr().out
 
 
+def test_list_says_which_builds_are_those_of_others_again(store, capsys):
+    for build, asked in ((OLD, ("--verify", NEW)), (NEW, ("--from", "2"))):
+        add(store, record(build, asked=asked))
+    lines = run(capsys, "list").splitlines()
+    assert [line.split("  ")[1] for line in lines[1:]] == ["hello", "hello (verify)"]
+
+
 def test_list_newest_first(store, capsys):
     lines = run(capsys, "list").splitlines()
     assert lines[0].split() == ["build", "name", "outcome", "started", "took", "artifacts"]

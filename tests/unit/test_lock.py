@@ -12,7 +12,7 @@ from lock_kit import APT, MIRROR, answered, base_plan, deb, entry, index, lock_o
 from plan_kit import named
 
 from contractor.core.errors import Rejected
-from contractor.plan.lock import OLDER, Lock, LockedSource, decode, encode, original_url
+from contractor.plan.lock import OLDER, Lock, LockedFile, LockedSource, decode, encode, original_url
 from contractor.plan.locked import as_older, asks, locked_plan
 from contractor.plan.model import Plan
 from contractor.plan.model import decode as decode_plan
@@ -172,18 +172,41 @@ def test_a_base_that_is_not_in_the_lock_is_named_with_those_that_are():
     assert locked_plan(other, lock_of(made)).unlocked[0] == "the base debian-13 is not in the lock, which has debian-12"
 
 
-def test_git_references_are_covered_by_name_and_a_commit_needs_no_lock():
+def test_git_references_are_covered_by_name_and_commits_as_well():
     git = model.Source(git="https://x.example/r.git", ref="v2")
     fixed = model.Source(git="https://x.example/r.git", ref="c" * 40)
     lock = lock_of(plan(APT), sources=(LockedSource("https://x.example/r.git", "v1", "a" * 40),))
     made = locked_plan(plan(git, fixed, APT, source="b" * 40), lock)
     assert made.unlocked == (
         "the git reference v2 of https://x.example/r.git is not in the lock, which has v1 of that repository",
+        f"the commit {'c' * 40} of https://x.example/r.git is not in the lock, which has v1 of that repository",
     )
     covered = msgspec.structs.replace(lock, sources=(LockedSource("https://x.example/r.git", "v2", "b" * 40),))
     made = locked_plan(plan(git, APT, source="b" * 40), covered)
     assert made.unlocked == ()
     assert made.actions[1].key in made.locked
+
+
+@pytest.mark.parametrize("kind", [model.Fetch, model.Source])
+def test_downloads_are_covered_by_address_and_digest(kind):
+    url, other = "https://x.example/a.tar", "https://y.example/a.tar"
+    a, b = "a" * 64, "b" * 64
+    given = plan(kind(url=url, sha256="a" * 64), APT)
+    files = (LockedFile(url, "a" * 64),)
+    assert locked_plan(given, lock_of(plan(APT), files=files)).unlocked == ()
+    says = {
+        (): f"the download {url} is not in the lock",
+        (LockedFile(url, b),): f"the download {url} is sha256:{a} here, and sha256:{b} in the lock",
+        (LockedFile(other, a),): f"the download {url} is not in the lock, which has it from {other}",
+    }
+    for files, text in says.items():
+        assert locked_plan(given, lock_of(plan(APT), files=files)).unlocked == (text,)
+
+
+def test_a_lock_cannot_put_another_commit_in_the_place_of_one_that_is_named():
+    lock = Lock("b", sources=(LockedSource("https://x.example/r.git", "a" * 40, "b" * 40),))
+    with pytest.raises(Rejected, match="is damaged: the commit aaaa"):
+        decode(encode(lock), "contractor.lock")
 
 
 def test_an_entry_as_an_earlier_state_of_its_archives():

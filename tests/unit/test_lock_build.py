@@ -11,15 +11,16 @@ from cli_store import artifact
 from lock_kit import APT, answered, deb, fetch, lock_of, plan, sha, steps_of
 from plan_kit import named
 
-from contractor.build.context import Options
+from contractor.build.lock import precheck
 from contractor.build.lock.adopt import adopt
 from contractor.build.lock.locking import Wanted, lost, up_to_date
 from contractor.build.lock.precheck import Ground, check_base, lacking
 from contractor.build.lock.replay import last_run, replay_of
+from contractor.build.options import Options
 from contractor.build.source.git_archive import archive_of, remember
 from contractor.core.errors import NotReproducible
 from contractor.core.fetch import Fetch
-from contractor.plan.lock import LockedSource
+from contractor.plan.lock import LockedFile, LockedSource
 from contractor.plan.locked import locked_plan
 from contractor.plan.model import Action, Plan
 from contractor.plan.rekey import Changed, rekey
@@ -164,13 +165,30 @@ def test_a_base_that_came_out_otherwise_is_not_reproducible(store, tmp_path):
     whole = locked_plan(given, lock_of(given))
     made = artifact(store, tmp_path)
     result = add(store, whole.bases["debian-12"].actions[-1], artifact=made)
-    error = check_base(whole, "debian-12", result)
+    error = check_base(whole, "debian-12", result, store)
     assert isinstance(error, NotReproducible)
     assert made.digest in error.message and sha("base") in error.details[0]
     same = msgspec.structs.replace(whole, expected={"debian-12": made.digest})
-    assert check_base(same, "debian-12", result) is None
-    assert check_base(given, "debian-12", result) is None
-    assert check_base(whole, "debian-12", None) is None
+    assert check_base(same, "debian-12", result, store) is None
+    assert check_base(given, "debian-12", result, store) is None
+    assert check_base(whole, "debian-12", None, store) is None
+
+
+def test_the_tools_that_made_another_base_are_named(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(precheck, "tool_versions", lambda _store: {"mmdebstrap": "1.5", "bwrap": "0.8", "git": "2"})
+    given = plan(APT)
+    tools = {"mmdebstrap": "1.3", "bwrap": "0.8", "newuidmap": "installed"}
+    whole = locked_plan(given, lock_of(given, tools=tools))
+    result = add(store, whole.bases["debian-12"].actions[-1], artifact=artifact(store, tmp_path))
+    error = check_base(whole, "debian-12", result, store)
+    assert error.details[1:] == (
+        "git is 2, and was not there when it was locked",
+        "mmdebstrap is 1.5, and was 1.3 when it was locked",
+        "newuidmap is not there, and was installed when it was locked",
+    )
+    same = msgspec.structs.replace(whole, expected_tools={"mmdebstrap": "1.5", "bwrap": "0.8", "git": "2"})
+    error = check_base(same, "debian-12", result, store)
+    assert len(error.details) == 1 and "all tools are those that it was locked with" in error.hint
 
 
 # --- a new lock ---
@@ -191,6 +209,10 @@ def test_whether_a_lock_fits_is_known_without_asking():
     assert "the git reference v1" in up_to_date(Wanted([git], lock_of(given)))[0]
     locked = lock_of(git, sources=(LockedSource(GIT.git, "v1", "c" * 40),))
     assert up_to_date(Wanted([git], locked)) == ()
+    more = msgspec.structs.replace(locked, files=(LockedFile("https://x.example/a", sha("a")),))
+    assert up_to_date(Wanted([git], more)) == ("nothing asks for the download https://x.example/a any more",)
+    assert up_to_date(Wanted([given], locked)) == (f"nothing asks for v1 of {GIT.git} any more",)
+    assert up_to_date(Wanted([given], more, part=True)) == ()
 
 
 def ran_and_locked(session: str = "") -> tuple[Plan, Plan]:

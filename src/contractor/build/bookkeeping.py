@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from contractor.build.context import Emit, Exporter, StepContext
-from contractor.build.tools import host_facts, tool_versions
+from contractor.build.context import StepContext
+from contractor.build.first_record import first_record, not_run
+from contractor.build.options import Emit, Exporter
 from contractor.core import events
 from contractor.core.errors import (
     ERRORS_BY_OUTCOME,
@@ -20,12 +21,10 @@ from contractor.core.errors import (
     Outcome,
     OutOfLimits,
 )
-from contractor.plan.model import Action, Plan, encode
+from contractor.plan.model import Plan, encode
 from contractor.sandbox.local import LocalSandbox
-from contractor.spec import model
-from contractor.spec.actions import ACTIONS
 from contractor.store.layout import Store
-from contractor.store.records import Record, Records, StepRecord
+from contractor.store.records import VERIFY, Record, Records
 from contractor.store.results import Result
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Bookkeeping:
         self._events = open(f"{self.folder}/events.jsonl", "ab", buffering=0)  # noqa: SIM115 - closed by finished
         self._uses: int | None = None
         self._artifacts: list[events.ArtifactInfo] = []
-        self._steps = [_not_run(action) for action in plan.actions]
+        self._steps = list(map(not_run, plan.actions))
         self._bases: dict[str, str] = {}
         self._failed_step = -1
         self._sandbox = sandbox
@@ -82,7 +81,8 @@ class Bookkeeping:
 
     def started(self) -> None:
         self._write_plan()
-        self._record = self._first_record()
+        record = first_record(self.id, self.plan, self._started, self._sandbox.tier, self._store)
+        self._record = msgspec.structs.replace(record, parent=self.parent, asked=self._asked)
         self.records.write(self._record)
         infos = tuple(
             events.StepInfo(name=step.name, action=step.action, place=step.place, network=step.network, key=step.key)
@@ -140,7 +140,7 @@ class Bookkeeping:
 
     def step_left(self, index: int) -> None:
         """A shell was entered instead of the step, which has not run."""
-        self._steps[index] = _not_run(self.plan.actions[index])
+        self._steps[index] = not_run(self.plan.actions[index])
         self.emit(events.StepSkipped(at=time.time(), build=self.id, step=index, reason="a shell instead of it"))
 
     def left(self, index: int, state: str) -> None:
@@ -247,59 +247,8 @@ class Bookkeeping:
         step = self._failed_step
         hints = [error.hint] if error.hint else [f"contractor log {self.id} --step {step + 1}"] if step >= 0 else []
         left = step >= 0 and bool(self._steps[step].left)
-        enter = "--verify" not in self._asked and "contractor shell" not in error.hint  # nothing is kept; a base's own
+        enter = VERIFY not in self._asked and "contractor shell" not in error.hint  # nothing is kept; a base's own
         if left or (isinstance(error, Failed | OutOfLimits) and enter):
             moment = "as it was left" if left else "before it ran"
             hints.append(f"contractor shell {self.id}  # in its sandbox, {moment}")
         return "\n".join(hints)
-
-    def _first_record(self) -> Record:
-        plan = self.plan
-        limits: dict[str, Any] = msgspec.to_builtins(plan.limits)
-        return Record(
-            id=self.id,
-            name=plan.name,
-            outcome="running",
-            started=self._started,
-            plan=plan.digest,
-            arch=plan.arch,
-            epoch=plan.epoch,
-            epoch_origin=plan.epoch_origin,
-            parameters=plan.parameters,
-            matrix=plan.matrix,
-            inputs=_inputs(plan),
-            tier=self._sandbox.tier.name,
-            degraded=self._sandbox.tier.degraded,
-            memory=self._sandbox.tier.memory,
-            limits=limits,
-            tools=tool_versions(self._store),
-            host=host_facts(),
-            spec=plan.file,
-            parent=self.parent,
-            asked=self._asked,
-            steps=tuple(self._steps),
-        )
-
-
-def _not_run(action: Action) -> StepRecord:
-    rules = ACTIONS[action.kind]
-    network = ", ".join(action.hosts) if action.hosts else "none"
-    return StepRecord(
-        name=action.step.name,
-        action=action.kind,
-        key=action.key,
-        place=rules.place,
-        network=network,
-        outcome="not run",
-        secrets=action.step.secrets,
-    )
-
-
-def _inputs(plan: Plan) -> dict[str, str]:
-    found = {}
-    for action in plan.actions:
-        if "source" in action.inputs:
-            found[action.step.name] = str(action.inputs["source"])
-        elif isinstance(action.step.action, model.Fetch):
-            found[action.step.name] = action.step.action.sha256
-    return found

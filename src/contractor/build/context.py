@@ -5,80 +5,32 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from contractor.build.ending import meaning
 from contractor.build.lock.replay import replay_of
 from contractor.build.log import Log
 from contractor.build.names import Names
 from contractor.build.network import Access, Door, Replay
+from contractor.build.options import Emit, Options
 from contractor.build.place import Place
 from contractor.build.secrets.secrets import Secrets
 from contractor.build.stray_words import past_the_proxy, without_network
 from contractor.build.sweep import mark
-from contractor.core.errors import Broken, ContractorError, Failed, OutOfLimits
-from contractor.core.events import AnyEvent, ArtifactInfo, Notice, StepFetched, StepOutput
+from contractor.core.errors import ContractorError
+from contractor.core.events import Notice, StepFetched, StepOutput
 from contractor.core.fetch import Fetch
 from contractor.plan.model import Action, Plan
 from contractor.sandbox.hosttree import kernel_mounts, mounts
 from contractor.sandbox.spec import Caller, Exit, Mount, SandboxSpec
 from contractor.sandbox.stage import TREE, WORKSPACE
 from contractor.spec.model import Limits, Step
-from contractor.spec.quantities import duration_text, size_text
 from contractor.store.layout import Store
 
 if TYPE_CHECKING:
-    from contractor.build.inside.vary import Variation
-    from contractor.build.steer import Steering
-    from contractor.proof.witness import Witness
     from contractor.sandbox.terminal import Terminal
 
-Emit = Callable[[AnyEvent], None]
 Following = Callable[[], SandboxSpec | None]
-Exporter = Callable[[tuple[ArtifactInfo, ...]], tuple[ArtifactInfo, ...]]
-
-
-class Options(NamedTuple):
-    """How a build is to be run; nothing here changes what it makes.
-
-    secrets: values by name. fresh: run every step, whatever is stored; fresh_bases: make the bases anew, too. keep:
-    leave the workspace. folder: what the specification's paths are relative to. tick: called before each step and ten
-    times a second while one runs; it may raise KeyboardInterrupt. export: copies a finished build's artifacts out, and
-    says where to. packed: told when a base's last step has packed all of the workspace, which is free to be taken.
-    steering: which part of the plan runs, and where a person gets a shell; None: all of it, and nowhere.
-    offline: no server is asked for anything. replaying: what the plan's replays are of, in words. names: the addresses
-    of hosts that are known already. locked: what comes out otherwise than it was locked is no success.
-    variation: conditions of the machine that are to be other than usual. witness: who keeps proof of the build.
-    """
-
-    folder: str = "."
-    fresh: bool = False
-    fresh_bases: bool = False
-    keep: bool = False
-    secrets: Mapping[str, bytes] = {}
-    upstream_proxy: str = ""
-    tick: Callable[[], None] | None = None
-    export: Exporter | None = None
-    packed: Callable[[Place, Action], None] | None = None
-    steering: Steering | None = None
-    offline: bool = False
-    replaying: str = "the lock"
-    names: Names | None = None
-    locked: bool = False
-    variation: Variation | None = None
-    witness: Witness | None = None
-
-
-class Made(NamedTuple):
-    """What a step left behind, besides the workspace and the tree. whole: the artifact has all of the workspace.
-
-    blobs: digests of what is in the store because of it, and that nothing else names.
-    """
-
-    artifact: ArtifactInfo | None = None
-    whole: bool = False
-    exit: Exit | None = None
-    packages: tuple[str, ...] = ()
-    blobs: tuple[str, ...] = ()
 
 
 class StepContext:
@@ -179,6 +131,8 @@ class StepContext:
             self.notice(f"step {self.index + 1}, {self.action.step.name}: {text}", "warning")
         if error := meaning(self.exit, spec, self.action.step.name):
             raise error
+        for text in () if spec.network else without_network(self.exit):  # it succeeded, and perhaps made less of it
+            self.notice(f"step {self.index + 1}, {self.action.step.name}: {text}", "warning")
         return self.exit
 
     @property
@@ -244,50 +198,3 @@ class StepContext:
             **more,
         }
         return SandboxSpec(**values)  # type: ignore[arg-type]
-
-
-_LIMIT_NAMES = {
-    "time": ("ran longer than its limit of {time}", "step"),
-    "memory": ("used more memory than its limit of {memory}", "step"),
-    "disk": ("made the build use more disk than its limit of {disk}", "build"),
-    "files": ("made the build hold more files than its limit of {files}", "build"),
-    "processes": ("reached its limit of {processes} processes", "step"),
-    "file-size": ("wrote a file larger than its limit of {file_size}", "step"),
-}
-
-
-def _in_words(limits: Limits) -> dict[str, str]:
-    """The limits as a specification would write them."""
-    sizes = {name: size_text(getattr(limits, name)) for name in ("memory", "disk", "file_size")}
-    counts = {name: str(getattr(limits, name)) for name in ("files", "processes")}
-    return {"time": duration_text(limits.time), **sizes, **counts}
-
-
-def meaning(exit_: Exit, spec: SandboxSpec, name: str) -> ContractorError | None:
-    """What the end of a command means: nothing when it succeeded, else whose turn it is."""
-    if exit_.limit in _LIMIT_NAMES:
-        text, whose = _LIMIT_NAMES[exit_.limit]
-        return OutOfLimits(
-            f"the step {name!r} {text.format(**_in_words(spec.limits))}",
-            hint=f"raise `limits: {{{exit_.limit}: ...}}` of the {whose}, or find out why it needs that much",
-        )
-    if exit_.limit == "disk-full":
-        return Broken(
-            f"the disk of the store became full while the step {name!r} ran",
-            hint="free some space (`contractor gc` frees the store's) and build again: finished steps are kept",
-        )
-    if not exit_.started:
-        return Broken(
-            f"the sandbox of the step {name!r} could not be set up (bwrap ended with {exit_.code})",
-            hint="its message is at the end of the log; `contractor doctor` says what this machine can do",
-        )
-    if exit_.code == 0:
-        return None
-    if exit_.code in (126, 127):
-        return Failed(
-            f"the step {name!r} failed with exit code {exit_.code}: a program was not found or cannot be executed",
-            hint="the last line names it; install its package with an `apt` step before this one",
-        )
-    killed = f", killed by signal {exit_.code - 128}" if 128 < exit_.code < 160 else ""
-    details = () if spec.network else without_network(exit_)
-    return Failed(f"the step {name!r} failed with exit code {exit_.code}{killed}", details=details)

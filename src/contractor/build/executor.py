@@ -7,38 +7,35 @@ before it, run it, keep what it left (state, layer, artifact), and only then mak
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from contextlib import ExitStack
-from typing import NamedTuple
 
 from contractor.build import steps
 from contractor.build.ahead import following
+from contractor.build.bases import Origins, ensure_base
 from contractor.build.bookkeeping import Bookkeeping, Origin
-from contractor.build.context import Emit, Made, Options, StepContext
+from contractor.build.context import StepContext
 from contractor.build.export.diagnostics import keep_diagnostics
 from contractor.build.finding import Finder
+from contractor.build.keeping import keep_what_is_left, keep_workspace
 from contractor.build.log import Log
 from contractor.build.matrix.turns import exclusive, same_step
+from contractor.build.options import Emit, Made, Options
 from contractor.build.place import Place
 from contractor.build.secrets.leaks import Leaked, may_be_kept, require_none_left
 from contractor.build.steer import Steering
 from contractor.build.sweep import sweep, unmark
 from contractor.build.visits import Ended, Visits
-from contractor.core import digest
-from contractor.core.errors import Aborted, Broken, ContractorError, Failed, OutOfLimits, Rejected, from_exception
-from contractor.core.fetch import Fetch
+from contractor.core.errors import Aborted, ContractorError, Failed, OutOfLimits, Rejected, from_exception
 from contractor.plan.model import Action, Plan
 from contractor.plan.planner import base_artifact
 from contractor.sandbox.local import LocalSandbox
 from contractor.spec.actions import ACTIONS
 from contractor.spec.model import base_of
-from contractor.store.layout import Store, in_use, locked
+from contractor.store import space
+from contractor.store.layout import Store, in_use
 from contractor.store.records import Record
 from contractor.store.results import Result, Results
-
-_SPACE_FLOOR = 64 << 20  # bytes that must be free before anything starts
-_BASE_WAIT = 3600.0  # seconds to wait for another build that makes the same base
 
 
 def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options: Options, parent: str = "") -> Record:
@@ -60,7 +57,7 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
         books.started()
         try:
             books.witnessed()
-            _require_space(store)
+            space.require(store)
             sweep(store)
             build.precheck()
             build.steps()
@@ -83,16 +80,6 @@ def execute(plan: Plan, store: Store, sandbox: LocalSandbox, emit: Emit, options
         place.close(keep=keep, on_trouble=lambda trouble: books.notice(trouble.message, "warning"))
         unmark(place)
         return books.finished(error, memory, kept)
-
-
-class Origins(NamedTuple):
-    """What was fetched and installed. A base's artifact has those of all its steps: these leave no result."""
-
-    fetches: tuple[Fetch, ...] = ()
-    packages: tuple[str, ...] = ()
-
-    def joined(self, fetches: tuple[Fetch, ...], packages: tuple[str, ...]) -> Origins:
-        return Origins((*self.fetches, *fetches), packages or self.packages)
 
 
 class _Build:
@@ -152,7 +139,7 @@ class _Build:
         began = time.monotonic()
         try:
             if base := base_of(action.step.action):
-                self._ensure_base(action, base)
+                ensure_base(self.context, self.results, base, self._make_base)
             result = self._run(began)
         except Ended:
             self.books.step_left(index)
@@ -160,7 +147,7 @@ class _Build:
         except BaseException as error:
             self.books.step_failed(index, self.context, time.monotonic() - began - self.context.paused, error)
             if isinstance(error, Failed | Rejected | OutOfLimits):
-                self.books.left(index, "" if isinstance(error, Leaked) else self._keep_what_is_left())
+                self.books.left(index, "" if isinstance(error, Leaked) else keep_what_is_left(self.context, self.books))
                 turn.close()  # a person may look around for hours
                 self.visits.failed(error)
             raise
@@ -204,6 +191,12 @@ class _Build:
             return action
         return None
 
+    def _make_base(self, name: str, plan: Plan, options: Options) -> None:
+        record = execute(plan, self.store, self.sandbox, self.books.emit, options, parent=self.books.id)
+        self.books.base(name, record.id)
+        if record.outcome != "succeeded":
+            raise self.books.error_of(record, f"the base {name} could not be made")
+
     def _run(self, began: float) -> Result:
         """The action itself, and then what it left: stored first, found by its key only when all of it is there."""
         context, place, action = self.context, self.context.place, self.context.action
@@ -224,7 +217,9 @@ class _Build:
         if trial is not None:
             require_none_left(place, place.secrets)
             trial(context, made)
-        stored = trial is None and "workspace" in writes and self._keep_workspace(action)
+        stored = (
+            trial is None and "workspace" in writes and keep_workspace(context, action, base=bool(self.books.parent))
+        )
         result = Result(
             key=action.key,
             kind=action.kind,
@@ -247,91 +242,3 @@ class _Build:
         if made.whole and context.options.packed and action is base_artifact(self.plan) is self.plan.actions[-1]:
             context.options.packed(place, action)
         return result
-
-    def _keep_workspace(self, action: Action) -> bool:
-        """Keep the workspace under the name of its new state; False when there is nothing to keep it for."""
-        place = self.context.place
-        if action.after != action.key:
-            place.at(action.after)  # emptied
-            return False
-        if self.books.parent or self.context.options.variation is not None:
-            place.workspace = action.key  # a base is its artifact, a verification its verdict: nobody needs the way
-            return False
-        place.save(action.key, action.before)
-        return True
-
-    def _keep_what_is_left(self) -> str:
-        """Keep the workspace as a step left it that did not succeed; the state's name, "" when there is none."""
-        place = self.context.place
-        full = self.context.exit is not None and self.context.exit.limit in ("disk", "files", "disk-full")
-        passing = self.books.parent or self.context.options.variation is not None  # nothing below it is kept
-        if passing or not place.started or place.workspace is not None or full:
-            return ""
-        name = digest.of_value({"left": self.books.id, "step": self.context.index})
-        try:
-            place.save(name, self.context.action.before)
-        except ContractorError as trouble:
-            self.books.notice(f"the workspace of the failed step could not be kept: {trouble.message}", "warning")
-            return ""
-        return name
-
-    def _ensure_base(self, action: Action, name: str) -> None:
-        """Build the base whose artifact a step takes, unless it is there; one build at a time."""
-        plan = self.plan.bases[name]
-        key = base_artifact(plan).key
-        fresh = self.context.options.fresh_bases
-        if (found := self.results.find(key)) is not None and not fresh:
-            self._check_base(name, found)
-            return
-        with locked(
-            self.store.path("locks", f"base-{key}"),
-            what=f"another build that makes the base {name}",
-            wait=_BASE_WAIT,
-            waiting=lambda: self.context.notice(f"another build makes the base {name}: waiting for it", "wait"),
-            tick=self.context.options.tick,
-        ):
-            if (found := self.results.find(key)) is not None and not fresh:
-                self._check_base(name, found)
-                return
-
-            def packed(place: Place, made: Action) -> None:
-                place.adopt_workspace(action.key, made.inputs["epoch"])
-                self.context.tree_made = True
-
-            options = self.context.options._replace(
-                fresh=fresh,
-                keep=False,
-                secrets={},
-                export=None,
-                variation=None,
-                packed=packed if self.steering.trial is None and action.kind == "create-systree" else None,
-                steering=None,
-                names=self.context.names,
-            )
-            record = execute(plan, self.store, self.sandbox, self.books.emit, options, parent=self.books.id)
-            self.books.base(name, record.id)
-            if record.outcome != "succeeded":
-                raise self.books.error_of(record, f"the base {name} could not be made")
-        self._check_base(name, self.results.find(key))
-
-    def _check_base(self, name: str, result: Result | None) -> None:
-        """A base that is not the one that was locked: no success where that is required, else said."""
-        if name not in self.plan.expected:
-            return
-        from contractor.build.lock.precheck import check_base
-
-        error = check_base(self.plan, name, result)
-        if error is not None and self.context.options.locked:
-            raise error
-        if error is not None:
-            self.context.notice(error.message, "warning")
-
-
-def _require_space(store: Store) -> None:
-    found = os.statvfs(store.root)
-    free = found.f_bavail * found.f_frsize
-    if free < _SPACE_FLOOR:
-        raise Broken(
-            f"only {free >> 20} MiB are free where the store is ({store.root})",
-            hint="`contractor gc` frees what is no longer needed; or choose another place with --store DIR",
-        )

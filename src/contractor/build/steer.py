@@ -10,7 +10,8 @@ from contractor.plan.find import find_step
 from contractor.plan.model import Plan
 
 if TYPE_CHECKING:
-    from contractor.build.context import Made, StepContext
+    from contractor.build.context import StepContext
+    from contractor.build.options import Made
     from contractor.sandbox.terminal import Terminal
 
 

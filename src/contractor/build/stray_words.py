@@ -21,6 +21,6 @@ def past_the_proxy(exit_: Exit) -> str:
 
 
 def without_network(exit_: Exit) -> tuple[str, ...]:
-    """Of a step that has none and failed: perhaps for that reason."""
+    """Of a step that has none: where it failed, perhaps for that reason."""
     text = attempts(exit_)
     return (f"it tried to reach the network, and has none: {text}",) if text else ()

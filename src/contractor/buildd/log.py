@@ -1,6 +1,7 @@
 """The build's log: bytes, appended by the worker, with their end shown by the daemon.
 
-What comes in is never decoded, and never reaches the disk with a credential in it, where the build says so.
+What comes in is never decoded, and never reaches the disk with a credential in it, whatever the type of the build:
+the protocol leaves some logs as they are, but a URL with a password is nobody else's to read in those either.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ TAIL = 2048  # bytes of it that status() shows, at most
 
 
 class Log:
-    """Appends to a log's descriptor, which it does not close. sanitize: credentials are taken out, and a line appears
-    when it is complete."""
+    """Appends to a log's descriptor, which it does not close. Credentials are taken out, and a line appears when it is
+    complete."""
 
-    def __init__(self, fd: int, sanitize: bool) -> None:
+    def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._sieve = Sieve() if sanitize else None
+        self._sieve = Sieve()
         self._at_start = True
 
     def write(self, data: bytes) -> None:
@@ -29,7 +30,7 @@ class Log:
         if not data:
             return
         self._at_start = data.endswith(b"\n")
-        self._put(self._sieve.feed(data) if self._sieve else data)
+        self._put(self._sieve.feed(data))
 
     def line(self, text: str) -> None:
         """A line of our own, which begins on a new line."""
@@ -43,8 +44,7 @@ class Log:
 
     def close(self) -> None:
         """Write what is held."""
-        if self._sieve:
-            self._put(self._sieve.rest())
+        self._put(self._sieve.rest())
 
     def _put(self, data: bytes) -> None:
         view = memoryview(data)

@@ -53,9 +53,9 @@ class Job(Value, frozen=True):
     """What a worker is given, as one JSON document on its standard input.
 
     image, cache, store: paths. image_name: the image's name in the cache. files: name in the build -> path in the
-    cache. arguments: as `arguments.check` left them. log, events: descriptors that the worker inherits. sanitize:
-    credentials are taken out of the log. share_path: an installation's folder whose bin/builder-prep and bin/in-target
-    are used where they exist, or "". settings: of the configuration, as `Configuration.settings` names them.
+    cache. arguments: as `arguments.check` left them. log, events: descriptors that the worker inherits. share_path: an
+    installation's folder whose bin/builder-prep and bin/in-target are used where they exist, or "". settings: of the
+    configuration, as `Configuration.settings` names them.
     """
 
     id: str
@@ -69,7 +69,6 @@ class Job(Value, frozen=True):
     log: int
     events: int
     architecture: str
-    sanitize: bool = True
     abort_timeout: float = ABORT_TIMEOUT
     share_path: str = ""
     settings: dict[str, str] = {}

@@ -16,7 +16,7 @@ from contractor.buildd.builds import TYPES, BuildType
 from contractor.buildd.model import BuildStatus, Outcome
 from contractor.buildd.target import preparation
 from contractor.buildd.target.target import Failed, Target, TargetFailed
-from contractor.core.errors import Aborted, Broken, ContractorError
+from contractor.core.errors import Aborted, Broken, ContractorError, OutOfLimits, Rejected
 
 if TYPE_CHECKING:
     from contractor.buildd.log import Log
@@ -50,7 +50,7 @@ def run(target: Target, on_step: OnStep) -> Outcome:
     status = _clean_up(target, row, status, on_step)
     if target.aborted and status is not BuildStatus.BUILDERFAIL:
         status = BuildStatus.ABORTED
-    files = target.files if status is BuildStatus.OK else {}
+    files = target.files if status.has_files else {}  # what a failed build has left is shown as well
     return Outcome(status, files, dependencies if status is BuildStatus.DEPFAIL else "")
 
 
@@ -79,16 +79,11 @@ def _prepare(target: Target, row: BuildType, on_step: OnStep) -> BuildStatus | N
             step.run(target)
         except Aborted:
             raise
-        except (ContractorError, OSError) as error:
+        except Exception as error:  # whatever it is, the clean-up comes next
             target.tick()  # the supervisor's sudden end is no failure when it was we who ended it
             say(target.log, error)
-            return BuildStatus.BUILDERFAIL if _is_builders(error) else step.status
+            return step.status if isinstance(error, ContractorError) else BuildStatus.BUILDERFAIL
     return None
-
-
-def _is_builders(error: Exception) -> bool:
-    """Whether this machine is to blame, and not the image or the archives."""
-    return isinstance(error, OSError)
 
 
 def _build(target: Target, row: BuildType, on_step: OnStep) -> tuple[BuildStatus, str]:
@@ -112,6 +107,10 @@ def _build(target: Target, row: BuildType, on_step: OnStep) -> tuple[BuildStatus
         target.tick()
         say(target.log, error)
         return row.status_of(201), ""
+    except (Rejected, OutOfLimits) as error:  # the image's fault, or the source's
+        target.tick()
+        say(target.log, error)
+        return BuildStatus.PACKAGEFAIL, ""
     except Exception as error:  # a build type that is wrong must not leave its target behind
         target.tick()
         say(target.log, error)

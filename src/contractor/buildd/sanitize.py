@@ -46,7 +46,8 @@ def clean_end(data: bytes) -> bytes:
 class Sieve:
     """A stream without credentials: give it bytes in any pieces, write what it returns, and `rest` at the end.
 
-    A line goes out when it is complete; of one longer than LONGEST_LINE, what surely holds no part of a credential.
+    A line goes out when it is complete, a carriage return ends one as well; of one longer than LONGEST_LINE, what
+    surely holds no part of a credential.
     """
 
     def __init__(self) -> None:
@@ -56,7 +57,7 @@ class Sieve:
     def feed(self, data: bytes) -> bytes:
         if self._swallows:
             data = self._swallow(data)
-        end = data.rfind(b"\n") + 1
+        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         if not end:
             self._held += data
             return self._cut() if len(self._held) > LONGEST_LINE else b""

@@ -30,7 +30,7 @@ def main() -> None:
     job = msgspec.json.decode(_input(), type=Job)
     for fd in (job.log, job.events):
         os.set_inheritable(fd, False)
-    log = Log(job.log, job.sanitize)
+    log = Log(job.log)
     try:
         outcome = _outcome(job, log)
     except Exception as error:  # whatever it is, the daemon is told that this builder could not do it
@@ -64,7 +64,7 @@ def _listen(target: Target) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, it is meant for the daemon
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # the daemon starts workers with it blocked
 
 
 def _explained(log: Log, error: Exception) -> Outcome:

@@ -7,8 +7,8 @@ import os
 import time
 from collections.abc import Callable
 
-from contractor.build.context import Emit, Exporter, Options
 from contractor.build.executor import execute
+from contractor.build.options import Emit, Exporter, Options
 from contractor.build.prepare import make_plans
 from contractor.build.steer import steer
 from contractor.cli import config

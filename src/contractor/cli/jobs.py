@@ -21,8 +21,8 @@ from contractor.store.records import Record, Records
 from contractor.store.results import Results
 
 if TYPE_CHECKING:
-    from contractor.build.context import Emit
     from contractor.build.matrix.workers import Ended, Run
+    from contractor.build.options import Emit
     from contractor.store.layout import Store
 
 _MANY = 32  # plans beyond which nobody looks up how long they are likely to take

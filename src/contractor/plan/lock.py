@@ -174,6 +174,8 @@ def _troubles(lock: Lock) -> Iterator[str]:
     for source in lock.sources:
         if not _COMMIT.match(source.commit):
             yield f"{source.url[:80]!r} has the commit {source.commit[:80]!r}, which is none"
+        elif _COMMIT.match(source.ref) and source.ref != source.commit:
+            yield f"the commit {source.ref} of {source.url[:80]!r} is another one in it, {source.commit}"
 
 
 def original_url(url: str) -> str:

@@ -17,7 +17,7 @@ from contractor.plan.model import Action, Held, Plan
 from contractor.plan.planner import base_artifact
 from contractor.plan.rekey import Changed, rekey
 from contractor.plan.words import brief
-from contractor.spec.model import Source
+from contractor.spec.model import Fetch, Source
 
 _RELEASE = re.compile(r"(?P<archive>http://.+)/dists/(?P<suite>.+)/(In)?Release\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
@@ -73,7 +73,7 @@ class _Locking:
             if action.kind in LOCKED_KINDS and position not in covered:
                 missing.append(self._drift(action, base, moved=moved))
                 moved = True
-            elif text := self._unlocked_source(action):
+            elif text := self._unlocked_source(action) or self._unlocked_download(action):
                 missing.append(text)
         extra = {position: {"lock": entry.digest} for position, entry in covered.items()}
         made = rekey(plan, Changed(others=others, extra=extra))
@@ -88,6 +88,7 @@ class _Locking:
             replays={keys[position]: entry.fetches() for position, entry in covered.items()},
             held={keys[position]: held(entry) for position, entry in covered.items()},
             expected=self._expected(plan),
+            expected_tools=self._lock.tools,
         )
 
     def _expected(self, plan: Plan) -> dict[str, str]:
@@ -101,14 +102,26 @@ class _Locking:
         return isinstance(given, Source) and bool(given.git) and bool(self._lock.commit_of(given.git, given.ref))
 
     def _unlocked_source(self, action: Action) -> str:
+        """A commit that the specification names is as much a part of the lock as a branch is."""
         given = action.step.action
-        if not isinstance(given, Source) or not given.git or _COMMIT.match(given.ref):
+        if not isinstance(given, Source) or not given.git or self._lock.commit_of(given.git, given.ref):
             return ""
-        if self._lock.commit_of(given.git, given.ref):
-            return ""
+        what = "commit" if _COMMIT.match(given.ref) else "git reference"
         known = [source.ref for source in self._lock.sources if source.url == given.git]
         has = f", which has {', '.join(known)} of that repository" if known else ""
-        return f"the git reference {given.ref} of {given.git} is not in the lock{has}"
+        return f"the {what} {given.ref} of {given.git} is not in the lock{has}"
+
+    def _unlocked_download(self, action: Action) -> str:
+        given = action.step.action
+        if not isinstance(given, Fetch | Source) or not given.url:
+            return ""
+        if any((file.url, file.sha256) == (given.url, given.sha256) for file in self._lock.files):
+            return ""
+        before = [file.sha256 for file in self._lock.files if file.url == given.url]
+        if before:
+            return f"the download {given.url} is sha256:{given.sha256} here, and sha256:{before[0]} in the lock"
+        moved = [file.url for file in self._lock.files if file.sha256 == given.sha256]
+        return f"the download {given.url} is not in the lock{f', which has it from {moved[0]}' if moved else ''}"
 
     def _drift(self, action: Action, base: str, *, moved: bool) -> str:
         """How a step differs from the one in the lock that it is most likely to be."""

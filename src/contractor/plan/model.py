@@ -107,6 +107,7 @@ class Plan(Value, frozen=True):
     replays: dict[str, tuple[Fetch, ...]] = {}  # by an action's key: what its requests are answered with
     held: dict[str, Held] = {}  # by an action's key
     expected: dict[str, str] = {}  # by a base's name: the digest that its artifact had when it was locked
+    expected_tools: dict[str, str] = {}  # versions of the tools with which it was locked
     specification: str = ""  # the sha256 of its file
     checkouts: dict[str, Checkout] = {}  # by the position of a source's action, from "0"
 

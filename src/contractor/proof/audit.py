@@ -18,7 +18,7 @@ from contractor.proof.journal import Files, Journal, files, read_head, reading
 from contractor.proof.journal_check import IN_STORE, Finding, Report, check
 from contractor.proof.journal_line import Entry, parse_line
 from contractor.proof.keys import Keys
-from contractor.proof.provenance import record_digest, stored_at
+from contractor.proof.provenance import stored_at, written_digests
 from contractor.proof.verdict import verdict_at
 from contractor.store.layout import Store
 from contractor.store.records import Records
@@ -128,12 +128,10 @@ def _differs(store: Store, build: str, body: dict[str, Any]) -> Iterator[str]:
 def _record(store: Store, build: str) -> str:
     """The digest that the journal would have of a build's record as it is now."""
     try:
-        with open(f"{Records(store).folder(build)}/record.json", "rb") as file:
-            data = file.read()
-        record = Records(store).read(build)
+        Records(store).read(build)
     except (Rejected, Broken, OSError):
         return ""
-    return record_digest(record) if record.kept else digest.of_bytes(data)
+    return written_digests(store, build)[0]
 
 
 def _verdict_differs(store: Store, build: str, body: dict[str, Any]) -> Iterator[str]:

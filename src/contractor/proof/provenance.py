@@ -30,7 +30,7 @@ from contractor.proof.materials import file_name, materials
 from contractor.proof.signing import Signer
 from contractor.proof.tree import file_digest
 from contractor.store.layout import Store
-from contractor.store.records import Record, Records, encode
+from contractor.store.records import Record, Records, encode, without_kept
 from contractor.store.results import Results
 
 SUFFIX = ".intoto.jsonl"
@@ -57,6 +57,21 @@ def stored_at(store: Store, build: str, artifact: str) -> str:
 def record_digest(record: Record) -> str:
     """The sha256 of record.json, but for `kept`, which `contractor clean` takes out later."""
     return digest.of_bytes(encode(msgspec.structs.replace(record, kept="")))
+
+
+def written_digests(store: Store, build: str) -> tuple[str, str]:
+    """The same of record.json and of plan.json as they lie in the store, "" where one cannot be read.
+
+    What they are as values may have more fields today than the Contractor knew that wrote them.
+    """
+    folder, found = Records(store).folder(build), []
+    for name, read in (("record.json", without_kept), ("plan.json", bytes)):
+        try:
+            with open(f"{folder}/{name}", "rb") as file:
+                found.append(digest.of_bytes(read(file.read())))
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            found.append("")
+    return found[0], found[1]
 
 
 def write_provenance(record: Record, plan: Plan, store: Store, signer: Signer) -> list[Written]:

@@ -101,7 +101,7 @@ def start(inside: Inside, spec: SandboxSpec, output: int, *, place: int = 0, wai
         if spec.terminal or spec.network:
             pid, counters = _start_prepared(inside, spec, argv, output, keep)
         else:
-            with inside.lending(spec.user):
+            with inside.lending(spec.user, spec.gid):
                 pid = process.spawn(argv, output=output, keep=keep, real_ids=True)
             offer_to_oom_killer(str(pid))
     except BaseException:
@@ -135,7 +135,7 @@ def _start_prepared(
         if listener is not None:
             _listen_in_own_network(listener[1])
         inside.dress(spec.user)
-        inside.become(spec.user)
+        inside.become(spec.user, spec.gid)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # changing ids made /proc/self the real root's
         offer_to_oom_killer("self")
 

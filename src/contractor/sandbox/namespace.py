@@ -56,18 +56,18 @@ class Inside:
         if waiting is not None:
             waiting[1].give_up()
 
-    def become(self, user: int) -> None:
+    def become(self, user: int, group: int) -> None:
         """In a forked child: take a step's ids, for good."""
         if self.owners:
             os.setgroups([])
-            os.setresgid(user, user, user)
+            os.setresgid(group, group, group)
             os.setresuid(user, user, user)
 
     @contextlib.contextmanager
-    def lending(self, user: int) -> Iterator[None]:
+    def lending(self, user: int, group: int) -> Iterator[None]:
         """While the block lasts, this process has what a step's is to inherit: its ids as real ids, its personality."""
         if self.owners:
-            os.setresgid(user, -1, -1)
+            os.setresgid(group, -1, -1)
             os.setresuid(user, -1, -1)
         usual = self.dress(user)
         try:

@@ -59,7 +59,7 @@ def spawn(argv: Sequence[str], *, output: int, keep: Sequence[int], real_ids: bo
     )
 
 
-def start(
+def start(  # noqa: PLR0913 - what a program may be given
     argv: Sequence[str],
     *,
     output: int,
@@ -67,9 +67,11 @@ def start(
     prepare: Callable[[], None],
     interactive: bool = False,
     environment: Mapping[str, str] | None = None,
+    blocked: Sequence[signal.Signals] = (),
 ) -> int:
     """The same, after `prepare` in a forked child; when that raises, the child writes the error to its output and ends
-    with 125. interactive: output is a terminal, which is its input too.
+    with 125. interactive: output is a terminal, which is its input too. blocked: signals that
+    wait until the program takes them.
     """
     pid = os.fork()
     if pid:
@@ -83,7 +85,7 @@ def start(
         for number in _SIGNALS:  # whatever the caller ignores
             if signal.getsignal(number) is signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         os.execve(argv[0], list(argv), environment or {})
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -97,6 +99,7 @@ def launch(argv: Sequence[str], *, files: tuple[int, int], keep: Sequence[int], 
     memory is short, even if this process is. To be called by the main thread: it is whose end the kernel looks at.
 
     files: its standard input, and its output and error. keep: descriptors that it inherits under the same numbers.
+    SIGTERM is blocked in it: one that comes before the program knows what to do waits until it says so.
     """
     parent = os.getpid()
 
@@ -115,7 +118,8 @@ def launch(argv: Sequence[str], *, files: tuple[int, int], keep: Sequence[int], 
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until the child has given up what it inherits
     try:
-        return start(argv, output=files[1], keep=keep, prepare=prepare, environment=environment)
+        blocked = (signal.SIGTERM,)
+        return start(argv, output=files[1], keep=keep, prepare=prepare, environment=environment, blocked=blocked)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

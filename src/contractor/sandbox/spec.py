@@ -39,11 +39,16 @@ class SandboxSpec(Value, frozen=True):
     env: dict[str, str]
     limits: Limits
     user: int = BUILD_ID
+    group: int = -1  # the user's number
     cwd: str = "/workspace"
     network: bool = False  # True: a network of its own whose only door is the proxy's listener
     trusted: bool = False  # may mount inside its own namespaces: debootstrap, which makes a tree
     hostname: str = "contractor"
     terminal: bool = False  # its input and output are a terminal of its own, which controls its session
+
+    @property
+    def gid(self) -> int:
+        return self.user if self.group < 0 else self.group
 
 
 class Exit(Value, frozen=True):

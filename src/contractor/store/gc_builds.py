@@ -15,11 +15,11 @@ from contractor.store.gc_model import Build, Ran, digests_in
 from contractor.store.layout import Store
 from contractor.store.live import live_builds
 from contractor.store.pins import pin_of
+from contractor.store.records import RETRY, VERIFY
 from contractor.store.remove import usage
 
 T = TypeVar("T")
-_VERIFY = "--verify"  # what such a build made has keys that nobody else will ever have
-_PARTS = frozenset({"--until", "--only", "--shell", "--shell-after", "--retry", _VERIFY})  # then it is no whole one
+_PARTS = frozenset({"--until", "--only", "--shell", "--shell-after", RETRY, VERIFY})  # then it is no whole one
 
 
 class _Action(msgspec.Struct):
@@ -88,7 +88,7 @@ class Builds:
         for step in record.steps:
             on = stood_on.get(step.key, _Action(step.key))
             left = step.left if is_digest(step.left) else ""
-            tainted = bool(step.tainted) or _VERIFY in record.asked
+            tainted = bool(step.tainted) or VERIFY in record.asked  # its keys are of no use to anybody else
             steps.append(Ran(step.name, step.key, step.outcome, left, step.made_by, on.before, on.layers, tainted))
         kept = bool(record.kept) and record.outcome != "running"
         return Build(

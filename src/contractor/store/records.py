@@ -30,6 +30,7 @@ from contractor.core.words import count
 from contractor.store.layout import Store
 
 RECORD_VERSION = 1
+VERIFY, RETRY = "--verify", "--retry"  # in `asked`, before the build that is built again: all of it, or a step
 
 
 class StepRecord(Value, frozen=True):
@@ -99,6 +100,15 @@ def encode(record: Record) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record), indent=1)
 
 
+def without_kept(data: bytes) -> bytes:
+    """A record.json in which no workspace is kept, and all else is as it was written, also by another Contractor, whose
+    records have other fields. msgspec.DecodeError: it is no record."""
+    fields = msgspec.json.decode(data, type=dict[str, Any])
+    if not fields.get("kept") or msgspec.json.format(msgspec.json.encode(fields), indent=1) != data:
+        return data
+    return msgspec.json.format(msgspec.json.encode({**fields, "kept": ""}), indent=1)
+
+
 class Records:
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -121,8 +131,16 @@ class Records:
         return self._store.path("builds", build)
 
     def write(self, record: Record) -> None:
-        path = f"{self.folder(record.id)}/record.json"
-        data = encode(record)
+        self._write(record.id, encode(record))
+
+    def forget_kept(self, build: str) -> None:
+        """No workspace of the build is kept any more."""
+        with open(f"{self.folder(build)}/record.json", "rb") as file:
+            data = file.read()
+        self._write(build, without_kept(data))
+
+    def _write(self, build: str, data: bytes) -> None:
+        path = f"{self.folder(build)}/record.json"
         try:
             with open(f"{path}.new", "wb") as file:
                 file.write(data)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from contractor import __version__
 from contractor.build.capsule.layout import Item, Manifest, Writer, is_inside
-from contractor.build.context import Options
 from contractor.build.facts import custom_path
+from contractor.build.options import Options
 from contractor.build.prepare import Request, find_base, make_plans, read_files
 from contractor.build.source.git_archive import archive_of
 from contractor.build.source.obtain import Input, inputs, is_here, obtain

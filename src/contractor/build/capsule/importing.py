@@ -13,15 +13,14 @@ from typing import BinaryIO, NamedTuple
 
 from contractor.build.capsule.layout import Item, Manifest, Reader
 from contractor.build.source import git_archive
-from contractor.core.errors import Broken, ContractorError, Rejected, from_os_error
-from contractor.store import lock_roots
+from contractor.core.errors import ContractorError, Rejected, from_os_error
+from contractor.store import lock_roots, space
 from contractor.store.compress import ZstdSink
 from contractor.store.landing import Landing, Obstacle
 from contractor.store.layout import Store
 from contractor.store.results import artifact_path
 from contractor.store.unpack import UnpackOptions, unpack
 
-_SPARE = 64 << 20  # bytes that stay free
 _MOST_FILES = 5_000_000
 
 
@@ -46,7 +45,8 @@ def import_capsule(path: str, folder: str, store: Store) -> Imported:
         reader = Reader(file, os.path.basename(path))
         target = stack.enter_context(_Folder(folder or reader.manifest.name, reader.manifest))
         stage = stack.enter_context(_Stage(store))
-        _require_room(reader.manifest, store)
+        size = reader.manifest.size
+        space.require(store, size + space.FLOOR, f"the capsule has {size >> 20} MiB")
         archives: list[tuple[Item, str]] = []
         for item in reader.manifest.items:
             if item.kind == "project":
@@ -67,16 +67,6 @@ def import_capsule(path: str, folder: str, store: Store) -> Imported:
 
 def _depth(path: str) -> int:
     return 0 if path == "." else path.count("/") + 1
-
-
-def _require_room(manifest: Manifest, store: Store) -> None:
-    found = os.statvfs(store.root)
-    free = found.f_bavail * found.f_frsize
-    if manifest.size + _SPARE > free:
-        raise Broken(
-            f"the capsule has {manifest.size >> 20} MiB, and {free >> 20} MiB are free where the store is",
-            hint="free some space (`contractor gc`), or choose another store with --store DIR",
-        )
 
 
 class _Stage:

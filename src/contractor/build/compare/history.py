@@ -10,10 +10,9 @@ import msgspec
 from contractor.core.errors import Broken, Rejected
 from contractor.plan.model import Plan, decode
 from contractor.plan.reasons import Earlier, reason
-from contractor.store.records import Records
+from contractor.store.records import VERIFY, Records
 
 Tell = Callable[[str], None]
-_VERIFY = "--verify"  # again.MARK: such a build has keys of its own, which say nothing about others
 _COMPARED = 8  # newest builds that a build looks through while it runs: each takes a millisecond, for 50 steps
 
 
@@ -42,7 +41,7 @@ def earlier_builds(
             continue
         try:
             record = records.read(build)
-            if record.matrix != matrix or record.asked[:1] == (_VERIFY,):
+            if record.matrix != matrix or record.asked[:1] == (VERIFY,):
                 continue
             plan = plan_of(records, build)
         except (Rejected, Broken) as error:

@@ -13,7 +13,7 @@ from contractor.plan.model import Action, Plan
 from contractor.plan.reasons import FINISHED, History, Run, why_runs
 from contractor.store.collected import when_collected
 from contractor.store.layout import Store
-from contractor.store.records import Record, Records, StepRecord
+from contractor.store.records import RETRY, Record, Records, StepRecord
 from contractor.store.results import Result, Results
 
 _LOOK_BACK = 200  # builds of the same name that are looked at for a run of the step
@@ -124,7 +124,7 @@ def past_plan(records: Records, build: str) -> tuple[Record, Plan]:
 def _again(record: Record, step: StepRecord) -> str:
     if "--fresh" in record.asked:
         return "the build was asked to run every step again (--fresh)"
-    if "--retry" in record.asked:
+    if RETRY in record.asked:
         return "the build was an attempt of `contractor retry`"
     tainted = f" ({step.tainted})" if step.tainted else ""
     return f"it had run with the same inputs, but that result was not there, or not to be used{tainted}"

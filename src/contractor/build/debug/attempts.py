@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from contractor.build.context import Emit, Made, Options, StepContext
+from contractor.build.context import StepContext
 from contractor.build.debug.verdict import Attempt, attempt_of
 from contractor.build.executor import execute
 from contractor.build.facts import custom_path
+from contractor.build.options import Emit, Made, Options
 from contractor.build.source.git import is_remote
 from contractor.build.steer import Steering
 from contractor.core import digest
@@ -27,10 +28,9 @@ from contractor.spec import model
 from contractor.spec.actions import ACTIONS
 from contractor.store.layout import Store, in_use
 from contractor.store.missing import missing
-from contractor.store.records import Record
+from contractor.store.records import RETRY, Record
 from contractor.store.results import Results, artifact_path
 
-MARK = "--retry"  # in a record's `asked`, before the build that is retried
 _SHOWN = 3  # paths that differ between two attempts
 
 
@@ -106,7 +106,7 @@ def attempts(
         last=retry.step,
         needed=frozenset([retry.step]),
         trial=content.look,
-        words=(MARK, retry.record.id),
+        words=(RETRY, retry.record.id),
     )
     for _ in range(times):
         content.begin()
@@ -188,4 +188,4 @@ def _way_out(retry: Retry) -> str:
 
 def original(read: Sequence[str]) -> str:
     """The build that a record's `asked` says it is an attempt at; empty when it is none."""
-    return read[1] if len(read) == 2 and read[0] == MARK else ""
+    return read[1] if len(read) == 2 and read[0] == RETRY else ""

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from contractor.build.context import Emit, Options, StepContext, meaning
+from contractor.build.context import StepContext
 from contractor.build.debug.shell import Reason, beside, command_of, enter
+from contractor.build.ending import meaning
 from contractor.build.log import Log
 from contractor.build.network import Door
+from contractor.build.options import Emit, Options
 from contractor.build.place import Place
 from contractor.core.errors import Rejected
 from contractor.plan.model import Action, Plan

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from contractor.build import steps
-from contractor.build.context import meaning
+from contractor.build.ending import meaning
 from contractor.core.errors import Rejected
 from contractor.core.events import ShellFinished, ShellStarted
 from contractor.plan.environment import FIXED

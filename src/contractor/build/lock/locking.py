@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from contractor.build.context import Emit, Options
 from contractor.build.lock.adopt import adopt
 from contractor.build.lock.choice import Choice, Update, choose, require_known, without_archive
 from contractor.build.lock.entries import asking, bases_of, entry_of, files_of, is_whole, kept_under, sources_of
 from contractor.build.lock.follow import followers
 from contractor.build.lock.running import Refused, execute_for_lock
+from contractor.build.options import Emit, Options
 from contractor.build.tools import tool_versions
 from contractor.plan.lock import LOCKED_KINDS, Lock, LockedStep
 from contractor.plan.locked import Ask, asks, held, locked_plan
@@ -98,7 +98,18 @@ def up_to_date(wanted: Wanted) -> tuple[str, ...]:
         missing += locked_plan(plan, old).unlocked
         used |= {ask.key for ask in asks(plan).values()}
     gone = [] if wanted.part or missing else [step for step in _of_same_arch(old, wanted.plans) if step.ask not in used]
-    return tuple(dict.fromkeys(missing + [f"nothing asks for the locked step {step.name!r} any more" for step in gone]))
+    texts = [f"the locked step {step.name!r}" for step in gone]
+    if not (wanted.part or missing or any(step.arch not in {plan.arch for plan in wanted.plans} for step in old.steps)):
+        texts += _unasked_inputs(old, wanted.plans)
+    return tuple(dict.fromkeys(missing + [f"nothing asks for {text} any more" for text in texts]))
+
+
+def _unasked_inputs(lock: Lock, plans: list[Plan]) -> list[str]:
+    """What the lock has of repositories and downloads, and these plans do not take."""
+    sources = {(source.url, source.ref) for plan in plans for source in sources_of(plan)}
+    files = {(file.url, file.sha256) for plan in plans for file in files_of(plan)}
+    texts = [f"{each.ref} of {each.url}" for each in lock.sources if (each.url, each.ref) not in sources]
+    return texts + [f"the download {each.url}" for each in lock.files if (each.url, each.sha256) not in files]
 
 
 def _of_same_arch(lock: Lock, plans: list[Plan]) -> list[LockedStep]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from contractor.build.bookkeeping import Bookkeeping
-from contractor.build.context import Options
 from contractor.build.lock.replay import replay_of
+from contractor.build.options import Options
 from contractor.build.source.git import is_remote
 from contractor.build.source.obtain import inputs, is_here
+from contractor.build.tools import tool_versions
 from contractor.core.errors import ContractorError, NotReproducible, Unavailable
 from contractor.core.words import count
 from contractor.plan.model import Action, Plan
@@ -88,13 +89,27 @@ def _unanswered(plan: Plan, action: Action, store: Store, options: Options) -> s
     return f"{len(lost)} of {count(len(replay.answers), 'file')} that {replay.source} names are not in the store"
 
 
-def check_base(plan: Plan, name: str, result: Result | None) -> ContractorError | None:
+def check_base(plan: Plan, name: str, result: Result | None, store: Store) -> ContractorError | None:
     """What is wrong with a base's artifact when it is not the one that was locked; nothing when it is, or was not."""
     expected = plan.expected.get(name)
     if not expected or result is None or result.artifact is None or result.artifact.digest == expected:
         return None
+    others = other_tools(plan.expected_tools, store)
     return NotReproducible(
         f"the base {name} came out as sha256:{result.artifact.digest}, and not as it was locked",
-        details=(f"{os.path.basename(plan.lock)} has sha256:{expected}, of the same packages",),
-        hint="the tools that made it differ: compare `contractor doctor` with `tools` in the lock",
+        details=(f"{os.path.basename(plan.lock)} has sha256:{expected}, of the same packages", *others),
+        hint="install the versions that it was locked with; or lock anew: `contractor lock --update`"
+        if others
+        else "all tools are those that it was locked with: try `contractor build --fresh-bases`, or lock anew: "
+        "`contractor lock --update`",
+    )
+
+
+def other_tools(tools: Mapping[str, str], store: Store) -> tuple[str, ...]:
+    """The tools that are here in another version than a lock was written with, in words."""
+    here = tool_versions(store)
+    return tuple(
+        f"{name} is {here.get(name, 'not there')}, and was {tools.get(name, 'not there')} when it was locked"
+        for name in sorted({*tools, *here})
+        if tools and tools.get(name) != here.get(name)
     )

@@ -9,7 +9,7 @@ from contractor.plan.model import Action, Plan
 from contractor.store.layout import Store
 
 if TYPE_CHECKING:
-    from contractor.build.context import Options
+    from contractor.build.options import Options
     from contractor.core.fetch import Fetch
     from contractor.plan.model import Held
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contractor.build.context import Emit, Options
 from contractor.build.executor import execute
+from contractor.build.options import Emit, Options
 from contractor.build.steer import Steering
 from contractor.core.errors import ERRORS_BY_OUTCOME, Broken, ContractorError, Outcome
 from contractor.core.events import AnyEvent, StepOutput

@@ -1,8 +1,8 @@
 """A secret's value in the forms that programs write it in: what a log and an output are searched for. Pure.
 
-Pieces are the whole value and each of its lines. Forms of a piece: as it is, base64 (both alphabets, wherever in the
-encoded bytes it begins), hexadecimal, percent-encoded and escaped as in JSON. No form is more than 96 bytes: a longer
-one is cut into marks, each of which gives it away.
+Pieces are the whole value and each of its lines. Forms of a piece: as it is, base64 (both alphabets) and base32,
+wherever in the encoded bytes it begins, hexadecimal, percent-encoded, escaped as in JSON and in HTML, and in UTF-16. No
+form is more than 96 bytes: a longer one is cut into marks, each of which gives it away.
 
 Of 15 bytes and more a mark is compared without white space, so it is found however lines are wrapped or indented.
 """
@@ -95,12 +95,18 @@ def _forms(piece: bytes) -> Iterator[tuple[str, bytes]]:
     for form in _base64(piece):
         yield "in base64", form
         yield "in base64", form.replace(b"+", b"-").replace(b"/", b"_")
+    for form in _base32(piece):
+        yield "in base32", form
     yield "in hexadecimal", piece.hex().encode()
     yield "in hexadecimal", piece.hex().upper().encode()
     for form in _percent(piece):
         yield "percent-encoded", form
     for form in _json(piece):
         yield "as in JSON", form
+    for form in _html(piece):
+        yield "as in HTML", form
+    for form in _wide(piece):
+        yield "in UTF-16", form
 
 
 def _base64(piece: bytes) -> Iterator[bytes]:
@@ -109,6 +115,15 @@ def _base64(piece: bytes) -> Iterator[bytes]:
     for shift, start in ((0, 0), (1, 2), (2, 3)):
         coded = base64.b64encode(bytes(shift) + piece).rstrip(b"=")
         whole = (shift + len(piece)) * 8 // 6
+        yield coded[start:whole]
+        yield coded[start:]
+
+
+def _base32(piece: bytes) -> Iterator[bytes]:
+    """The same, in groups of five bytes."""
+    for shift in range(5):
+        coded = base64.b32encode(bytes(shift) + piece).rstrip(b"=")
+        start, whole = -(-shift * 8 // 5), (shift + len(piece)) * 8 // 5
         yield coded[start:whole]
         yield coded[start:]
 
@@ -131,3 +146,23 @@ def _json(piece: bytes) -> Iterator[bytes]:
         for last in (form, form.replace(b"/", b"\\/")):
             if last != piece:
                 yield last
+
+
+_QUOTES = (b"&quot;", b"&#34;"), (b"&#x27;", b"&#39;")
+
+
+def _html(piece: bytes) -> Iterator[bytes]:
+    form = piece.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;")
+    for double, single in ((b'"', b"'"), *zip(*_QUOTES, strict=True)):
+        escaped = form.replace(b'"', double).replace(b"'", single)
+        if escaped != piece:
+            yield escaped
+
+
+def _wide(piece: bytes) -> Iterator[bytes]:
+    try:
+        text = piece.decode()
+    except UnicodeDecodeError:
+        return
+    yield text.encode("utf-16-le")
+    yield text.encode("utf-16-be")

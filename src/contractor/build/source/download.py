@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from contractor.build.context import Options, StepContext
+from contractor.build.context import StepContext
+from contractor.build.options import Options
 from contractor.core.errors import Unavailable
 from contractor.core.fetch import Fetch
 from contractor.store.layout import Store

@@ -13,8 +13,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from contractor.build.aside import aside, run_aside
-from contractor.build.context import Made, Options, StepContext
+from contractor.build.context import StepContext
 from contractor.build.network import Access, Door
+from contractor.build.options import Made, Options
 from contractor.build.place import Place
 from contractor.build.source.git_archive import archive_of, keep_archive
 from contractor.core.errors import Broken, ContractorError, Failed, Rejected, Unavailable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from contractor.build.context import Options
+from contractor.build.options import Options
 from contractor.build.source.download import download_blob
 from contractor.build.source.git import clone_aside
 from contractor.build.source.git_archive import archive_of

@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from contractor.build.context import Made, StepContext
+    from contractor.build.context import StepContext
+    from contractor.build.options import Made
 
 
 def run(context: StepContext) -> Made:

@@ -5,8 +5,9 @@ Maintainer scripts of packages run here: sandboxed like any step, with no networ
 
 from __future__ import annotations
 
-from contractor.build.context import Made, StepContext
+from contractor.build.context import StepContext
 from contractor.build.mirror import explain_mirror_trouble, held_files, require_held
+from contractor.build.options import Made
 from contractor.core.errors import Rejected
 from contractor.plan.environment import PROXY
 from contractor.sandbox.hosttree import kernel_mounts

@@ -5,8 +5,9 @@ A base that has just been made is not even unpacked: the workspace that it was p
 
 from __future__ import annotations
 
-from contractor.build.context import Made, StepContext
+from contractor.build.context import StepContext
 from contractor.build.export.artifacts import artifact_digest
+from contractor.build.options import Made
 from contractor.store.results import artifact_path
 
 _LARGEST = 64 << 30  # bytes of an unpacked tree, when the build has no disk limit to hold it

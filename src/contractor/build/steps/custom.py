@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from contractor.build.context import Made, StepContext
+from contractor.build.context import StepContext
 from contractor.build.facts import custom_path
+from contractor.build.options import Made
 from contractor.build.steps.shell import secret_files
 from contractor.core import digest
 from contractor.core.errors import Rejected

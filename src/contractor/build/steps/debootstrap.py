@@ -10,8 +10,9 @@ import os
 
 import msgspec
 
-from contractor.build.context import Made, StepContext
+from contractor.build.context import StepContext
 from contractor.build.mirror import explain_mirror_trouble, held_files, require_held
+from contractor.build.options import Made
 from contractor.core.errors import Unavailable
 from contractor.plan.environment import PROXY
 from contractor.plan.planner import DEFAULT_MIRROR

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from contractor.build.context import Made, StepContext
+from contractor.build.context import StepContext
 from contractor.build.globs import select
+from contractor.build.options import Made
 from contractor.spec.model import EmptyWorkspace
 
 

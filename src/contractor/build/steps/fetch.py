@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contractor.build.context import Made, StepContext
+from contractor.build.context import StepContext
+from contractor.build.options import Made
 from contractor.build.source.download import fetched_blob
 from contractor.plan.planner import fetch_name
 from contractor.spec.model import Fetch

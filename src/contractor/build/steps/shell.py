@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contractor.build.context import Made, StepContext
+from contractor.build.context import StepContext
+from contractor.build.options import Made
 from contractor.core.errors import Rejected
 from contractor.spec.model import Shell
 

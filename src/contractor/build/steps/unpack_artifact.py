@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 
-from contractor.build.context import Made, StepContext
+from contractor.build.context import StepContext
 from contractor.build.export.artifacts import artifact_digest
+from contractor.build.options import Made
 from contractor.core.words import count
 from contractor.spec.model import UnpackArtifact
 from contractor.store.results import artifact_path

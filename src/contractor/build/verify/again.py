@@ -22,11 +22,10 @@ from contractor.plan.rekey import Changed, rekey
 from contractor.sandbox.local import LocalSandbox
 from contractor.spec.model import Custom, Source, base_of
 from contractor.store.layout import Store
-from contractor.store.records import Record
+from contractor.store.records import RETRY, Record
 from contractor.store.results import Results, artifact_path
 
-MARK = "--verify"  # in a record's `asked`, before the build that is verified
-_PARTS = ("--until", "--only", "--shell", "--shell-after", "--lock", "--retry")  # then a build is not all of its plan
+_PARTS = ("--until", "--only", "--shell", "--shell-after", "--lock", RETRY)  # then a build is not all of its plan
 _CHOOSE = "`contractor list` shows the builds; choose one that succeeded"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contractor.build.compare.history import plan_of
 from contractor.core.errors import Broken, Rejected
 from contractor.proof.errors import Refuted
-from contractor.proof.provenance import record_digest
+from contractor.proof.provenance import written_digests
 from contractor.proof.statement import Descriptor, Statement
 from contractor.proof.verdict import Verdict
 from contractor.proof.verify import Claim
@@ -36,8 +36,10 @@ def record_of(claims: Sequence[Claim], path: str, store: Store) -> Record:
             hint="with the project, or a capsule of it: contractor verify FILE --spec SPEC; or name the store that has "
             "it: --store DIR",
         )
+    plan_of(records, record.id)  # Broken when it cannot be read
+    written = written_digests(store, record.id)
     for claim in claims:
-        for what, said, found in _compared(claim.statement, record, plan_of(records, record.id).digest):
+        for what, said, found in _compared(claim.statement, record, *written):
             if said != found:
                 raise Refuted(
                     f"{what} of {record.id} is not the one that {path} speaks of",
@@ -47,7 +49,9 @@ def record_of(claims: Sequence[Claim], path: str, store: Store) -> Record:
     return record
 
 
-def _compared(statement: Statement | Verdict, record: Record, plan: str) -> list[tuple[str, str, str]]:
+def _compared(
+    statement: Statement | Verdict, record: Record, here_record: str, here_plan: str
+) -> list[tuple[str, str, str]]:
     """(what, the digest that was signed for, the one that is here)."""
     known = {f"{made.name}.tar": made.digest for made in record.artifacts}
     found = [
@@ -59,6 +63,6 @@ def _compared(statement: Statement | Verdict, record: Record, plan: str) -> list
         named: Sequence[Descriptor] = statement.predicate.configuration
     else:
         named = statement.predicate.runDetails.byproducts
-    here = {"record.json": ("the record", record_digest(record)), "plan.json": ("the plan", plan)}
+    here = {"record.json": ("the record", here_record), "plan.json": ("the plan", here_plan)}
     return found + [(here[item.name][0], item.digest.get("sha256", ""), here[item.name][1]) for item in named
                     if item.name in here]  # fmt: skip

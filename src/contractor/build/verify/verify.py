@@ -14,20 +14,21 @@ import msgspec
 
 from contractor.build.compare.history import plan_of
 from contractor.build.compare.members import Members, compare_archives
-from contractor.build.context import Emit, Options
 from contractor.build.executor import execute
+from contractor.build.options import Emit, Options
 from contractor.build.steer import Steering
 from contractor.build.tools import host_facts, tool_versions
-from contractor.build.verify.again import MARK, plan_again, require_whole
+from contractor.build.verify.again import plan_again, require_whole
 from contractor.build.verify.conditions import VARIATIONS, Conditions, choose, constant, varied
 from contractor.build.verify.explain import Explainer
 from contractor.core.events import ArtifactInfo, Notice
 from contractor.core.values import Value
 from contractor.plan.model import Plan
 from contractor.proof.errors import Refuted
+from contractor.proof.provenance import written_digests
 from contractor.sandbox.local import LocalSandbox
 from contractor.store.layout import Store
-from contractor.store.records import Record, Records
+from contractor.store.records import VERIFY, Record, Records
 from contractor.store.results import Results, artifact_path
 
 if TYPE_CHECKING:
@@ -95,10 +96,11 @@ def verify(
     else:
         record, plan, original = build
     require_whole(record)
-    if original is None and plan.digest != record.plan:
+    written = written_digests(store, record.id) if original is None else ("", record.plan)
+    if written[1] != record.plan:
         raise Refuted(
             f"the plan of {record.id} is not the one that was run",
-            details=(f"recorded: sha256 {record.plan}", f"here:     sha256 {plan.digest}"),
+            details=(f"recorded: sha256 {record.plan}", f"here:     sha256 {written[1]}"),
             hint="somebody changed one of the two files: `contractor audit verify`",
         )
     conditions = choose(plan, store, vary)
@@ -129,6 +131,8 @@ def verify(
         return found
     from contractor.proof.verdict import Reproduction, original_of
 
+    if original is None:
+        original = original_of(record)._replace(record=written[0])
     about = Reproduction(
         build=found.build,
         again=found.again,
@@ -138,7 +142,7 @@ def verify(
         varied=found.varied,
         finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(made.finished)),
     )
-    return msgspec.structs.replace(found, signed=options.witness.verdict(about, original or original_of(record)))
+    return msgspec.structs.replace(found, signed=options.witness.verdict(about, original))
 
 
 def _wait_for_another_second(record: Record, options: Options) -> None:
@@ -158,7 +162,7 @@ def _build(
     wanted = options._replace(
         offline=True,
         replaying=f"the build {record.id}",
-        steering=Steering(words=(MARK, record.id)),
+        steering=Steering(words=(VERIFY, record.id)),
         variation=conditions.variation,
     )
     known = {artifact.digest for artifact in record.artifacts}

@@ -20,15 +20,14 @@ class BuildType(Value, frozen=True):
     """A row of the table.
 
     module: what builds it. backend: what the protocol's own daemon would use; it is named in RUN: lines. codes, other:
-    what the exit code of its own step means. sanitize: its log is always freed of credentials, and not only when the
-    archive is private. proxy_info: whether proxy_info() answers while it builds; it is a fault for the others.
+    what the exit code of its own step means. proxy_info: whether proxy_info() answers while it builds; it is a fault
+    for the others.
     """
 
     module: str
     backend: Literal["chroot", "lxd"] = "lxd"
     codes: dict[int, BuildStatus] = msgspec.field(default_factory=_FAILED.copy)
     other: BuildStatus = BuildStatus.BUILDERFAIL
-    sanitize: bool = True
     proxy_info: bool = False
 
     def status_of(self, code: int) -> BuildStatus:
@@ -47,19 +46,16 @@ TYPES: dict[str, BuildType] = {
             2: BuildStatus.PACKAGEFAIL,
             3: BuildStatus.GIVENBACK,
         },
-        sanitize=False,
     ),
     "sourcepackagerecipe": BuildType(
         f"{_HERE}.recipe",
         backend="chroot",
         codes={0: BuildStatus.OK, **dict.fromkeys(range(200, 204), BuildStatus.PACKAGEFAIL)},
-        sanitize=False,
     ),
     "translation-templates": BuildType(
         f"{_HERE}.translations",
         backend="chroot",
         codes={**_FAILED, 200: BuildStatus.CHROOTFAIL},
-        sanitize=False,
     ),
     "livefs": BuildType(f"{_HERE}.livefs"),
     "snap": BuildType(f"{_HERE}.snap", proxy_info=True),

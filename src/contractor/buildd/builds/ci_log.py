@@ -8,10 +8,10 @@ from contractor.buildd.log import Log
 
 
 class JobLog(Log):
-    """Use it as a context manager. Its file has no name, and so does not outlive the worker; always sanitised."""
+    """Use it as a context manager. Its file has no name, and so does not outlive the worker."""
 
     def __init__(self, main: Log, folder: str) -> None:
-        super().__init__(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), sanitize=True)
+        super().__init__(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self._main = main
 
     def __enter__(self) -> JobLog:

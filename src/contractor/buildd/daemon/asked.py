@@ -73,7 +73,6 @@ def make_job(
         log=-1,
         events=-1,
         architecture=configuration.architecture,
-        sanitize=TYPES[taken.tag].sanitize or arguments.archive_private,
         abort_timeout=configuration.abort_timeout,
         share_path=configuration.share_path,
         settings=configuration.settings,

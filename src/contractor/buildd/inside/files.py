@@ -6,13 +6,17 @@ find them, so no link leads out (openat2's RESOLVE_IN_ROOT).
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
+from collections.abc import Iterator
 from typing import Any
 
 from contractor.build.inside.access import DIRECTORY, Opened
 from contractor.build.inside.tree import publish
-from contractor.core.errors import Rejected
+from contractor.buildd.inside import sparse
+from contractor.core.errors import Broken, Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside, Operation
 from contractor.sandbox.stage import TREE
@@ -28,6 +32,8 @@ SYSTEM = frozenset(b"bin boot dev etc home lib lib64 opt proc root run sbin srv 
 MOST_BYTES = 64 << 30  # of an unpacked image
 _MOST_FILES = 5_000_000
 _SQUASHFS = b"hsqs"
+# What is wrong with this machine and not with a path of the target.
+_MACHINES = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EROFS))
 
 
 def unpack_image(inside: Inside, args: Args, fds: list[int]) -> dict[str, int]:
@@ -55,7 +61,7 @@ def unpack_image(inside: Inside, args: Args, fds: list[int]) -> dict[str, int]:
 def put(inside: Inside, args: Args, fds: list[int]) -> None:
     """A file of the tree, new, with the descriptor's content; directories above it are made. owner: of what is made."""
     folder, name = _split(args["path"])
-    with Tree() as tree:
+    with blaming(args["path"]), Tree() as tree:
         parent = tree.made(folder, args["owner"] if inside.owners else None)
         try:
             fd = _new_file(parent, name, args["mode"])
@@ -76,27 +82,29 @@ def _new_file(parent: int, name: bytes, mode: int) -> int:
     try:
         return os.open(name, flags, mode, dir_fd=parent)
     except FileExistsError:
-        os.unlink(name, dir_fd=parent)  # IsADirectoryError is told as it is
+        os.unlink(name, dir_fd=parent)
         return os.open(name, flags, mode, dir_fd=parent)
 
 
 def get(_inside: Inside, args: Args, fds: list[int]) -> int:
-    """Copy a regular file of the tree into the descriptor; its size, -1 when that is more than `limit` (0: any), -2
-    when there is none: for a link, too, unless `follow`."""
+    """Copy a regular file of the tree into the descriptor, with its holes; its size, -1 when that is more than `limit`,
+    -2 when there is none: for a link, too, unless `follow`. Broken: there is more in it than `room`, in bytes."""
     flags = os.O_RDONLY | os.O_NONBLOCK | (0 if args["follow"] else os.O_NOFOLLOW)
     with Tree() as tree:
         try:
             fd = tree.open(args["path"], flags)
-        except (FileNotFoundError, NotADirectoryError, OSError):
+        except OSError:
             return -2
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 return -2
-            if args["limit"] and found.st_size > args["limit"]:
+            if found.st_size > args["limit"]:
                 return -1
-            while os.sendfile(fds[0], fd, None, 1 << 30):
-                pass
+            if (size := sparse.data_size(fd, found.st_size)) > args["room"]:
+                why = f"{args['path']} has {size} bytes, and the builder's disk has {args['room']} left"
+                raise Broken(why, hint="free some space, or let the cache expire earlier")
+            sparse.copy(fd, fds[0], found.st_size)
             return found.st_size
         finally:
             os.close(fd)
@@ -133,7 +141,7 @@ def names(_inside: Inside, args: Args, _fds: list[int]) -> list[bytes] | None:
 
 def make(inside: Inside, args: Args, _fds: list[int]) -> None:
     """A directory of the tree, and those above it; one that is there gets the owner."""
-    with Tree() as tree:
+    with blaming(args["path"]), Tree() as tree:
         owner = args["owner"] if inside.owners else None
         fd = tree.made(args["path"], owner)
         try:
@@ -146,10 +154,10 @@ def make(inside: Inside, args: Args, _fds: list[int]) -> None:
 def drop(_inside: Inside, args: Args, _fds: list[int]) -> None:
     """Remove a path of the tree with all that is below it; nothing there is fine too."""
     folder, name = _split(args["path"])
-    with Tree() as tree:
+    with blaming(args["path"]), Tree() as tree:
         try:
             parent = tree.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         try:
             remove_tree(parent, name)
@@ -168,25 +176,48 @@ class Tree:
         os.close(self._root)
 
     def open(self, path: str | bytes, flags: int, mode: int = 0) -> int:
+        if b"\0" in os.fsencode(path):
+            raise Rejected("a path of the target has a zero byte in it")
         return syscalls.open_in_root(self._root, os.fsencode(path), flags, mode)
 
     def made(self, folder: str | bytes, owner: int | None) -> int:
-        """A directory's descriptor; made where it is missing."""
+        """A directory's descriptor; made where it is missing. Rejected: something else is in the way."""
         flags = os.O_RDONLY | os.O_DIRECTORY
         parts = [part for part in os.fsencode(folder).split(b"/") if part]
         above = self.open("/", flags)
         for i, part in enumerate(parts):
             here = b"/" + b"/".join(parts[: i + 1])
             try:
-                fd = self.open(here, flags)
-            except FileNotFoundError:
-                os.mkdir(part, 0o755, dir_fd=above)
-                fd = self.open(here, flags | os.O_NOFOLLOW)
-                if owner is not None:
-                    os.fchown(fd, owner, owner)
-            os.close(above)
-            above = fd
+                with blaming(here):
+                    above, below = self._below(above, part, here, owner), above
+            except BaseException:
+                os.close(above)
+                raise
+            os.close(below)
         return above
+
+    def _below(self, above: int, part: bytes, here: bytes, owner: int | None) -> int:
+        flags = os.O_RDONLY | os.O_DIRECTORY
+        try:
+            return self.open(here, flags)
+        except FileNotFoundError:
+            os.mkdir(part, 0o755, dir_fd=above)  # FileExistsError: a link that leads nowhere
+        fd = self.open(here, flags | os.O_NOFOLLOW)
+        if owner is not None:
+            os.fchown(fd, owner, owner)
+        return fd
+
+
+@contextlib.contextmanager
+def blaming(path: str | bytes) -> Iterator[None]:
+    """What is in the way at a path is the image's fault, or the build's: Rejected. OSError: this machine's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _MACHINES:
+            raise
+        why = "a link leads nowhere" if isinstance(error, FileExistsError) else os.strerror(error.errno or 0)
+        raise Rejected(f"{os.fsdecode(path)[:200]!r} is not usable in the target: {why}") from error
 
 
 def _split(path: str) -> tuple[bytes, bytes]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from contractor.buildd.inside.archive import gzip_tree
 from contractor.buildd.inside.copy import copy
-from contractor.buildd.inside.root import Root, ids_of, workdir
+from contractor.buildd.inside.root import READ, Root, ids_of, workdir
 from contractor.core.errors import Rejected
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside, Operation
@@ -76,6 +76,20 @@ def has_program(_inside: Inside, args: Args, _fds: list[int]) -> bool:
         return any(root.is_file(os.fsencode(way)) for way in ways)
 
 
+def read(_inside: Inside, args: Args, _fds: list[int]) -> bytes:
+    """A regular file of the stage at `at`; nothing when there is none, or more than `limit` bytes."""
+    with Root(args["at"]) as root:
+        try:
+            fd = root.open(os.fsencode(args["path"]), READ)
+        except OSError:
+            return b""
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return b""
+        data = file.read(args["limit"] + 1)
+        return data if len(data) <= args["limit"] else b""
+
+
 OPERATIONS: dict[str, Operation] = {
     "oci-mount": mount,
     "oci-unmount": unmount,
@@ -85,4 +99,5 @@ OPERATIONS: dict[str, Operation] = {
     "oci-workdir": workdir,
     "oci-ids": ids_of,
     "oci-has": has_program,
+    "oci-read": read,
 }

@@ -16,6 +16,7 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 _IDS_MAX = 1 << 20  # bytes of /etc/passwd that are read
 _LAST_ID = 65535
+_DIGITS = 20  # a number of more is none that an id could be, and Python reads no number of thousands
 
 
 class Root:
@@ -102,18 +103,22 @@ def ids(root: Root, owner: str) -> tuple[int, int]:
 
 def _number(root: Root, name: str, wanted: str) -> tuple[int, int]:
     """The number of a user, or a group, and a user's group."""
-    if wanted.isdigit():
-        if int(wanted) > _LAST_ID:
-            raise Rejected(f"the number {wanted} is larger than {_LAST_ID}, which is the last one here")
+    if wanted.isascii() and wanted.isdigit():
+        if len(wanted) > _DIGITS or int(wanted) > _LAST_ID:
+            raise Rejected(f"the number {wanted[:20]} is larger than {_LAST_ID}, which is the last one here")
         return int(wanted), int(wanted)
     for line in _lines(root, name):
         fields = line.split(b":")
-        if fields[0] == wanted.encode() and len(fields) >= 4 and fields[2].isdigit():
-            uid, gid = int(fields[2]), int(fields[3]) if name == "passwd" and fields[3].isdigit() else 0
+        if fields[0] == wanted.encode() and len(fields) >= 4 and _is_number(fields[2]):
+            uid, gid = int(fields[2]), int(fields[3]) if name == "passwd" and _is_number(fields[3]) else 0
             if max(uid, gid) > _LAST_ID:
                 raise Rejected(f"{wanted} has a number larger than {_LAST_ID}, which is the last one here")
             return uid, gid
     raise Rejected(f"the image's /etc/{name} does not know {wanted}")
+
+
+def _is_number(field: bytes) -> bool:
+    return field.isdigit() and len(field) <= _DIGITS
 
 
 def _lines(root: Root, name: str) -> list[bytes]:

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import Any
 
-from contractor.buildd.inside.files import Tree
+from contractor.buildd.inside.files import Tree, blaming
 from contractor.core.errors import OutOfLimits
 from contractor.sandbox import syscalls
 from contractor.sandbox.namespace import Inside, Operation
@@ -27,7 +27,7 @@ def below(_inside: Inside, args: Args, _fds: list[int]) -> str | None:
     path = os.fsencode(args["path"]) or b"."
     if b"\0" in path:
         return None
-    with Tree() as tree:
+    with blaming(args["top"]), Tree() as tree:
         top = tree.open(args["top"], os.O_PATH | os.O_DIRECTORY)
         try:
             fd = syscalls.open_in_root(top, path, os.O_PATH, beneath=True)
@@ -47,7 +47,7 @@ def files(_inside: Inside, args: Args, _fds: list[int]) -> list[bytes]:
     OutOfLimits: there are more than `limit`.
     """
     found: list[bytes] = []
-    with Tree() as tree:
+    with blaming(args["path"]), Tree() as tree:
         top = tree.open(args["path"], os.O_RDONLY | os.O_DIRECTORY)
         try:
             for entry in walk(top, None):

@@ -1,6 +1,7 @@
 """The fetch service: a builder proxy that looks into TLS, so its authority's certificate must be trusted in the target.
 
-Most programs read the system's bundle. Those that bring their own are told of it in the environment.
+Most programs read the system's bundle. Those that bring their own are told of it in the environment. A stage of an
+image is not changed at all: its commands see the bundle in a memory file system, and all of them are told of it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from contractor.core.errors import Rejected
+from contractor.sandbox.spec import Mount
 
 if TYPE_CHECKING:
     from contractor.buildd.target.target import Target
@@ -19,9 +21,39 @@ SECRET = "fetch_service_mitm_certificate"  # noqa: S105 - its name among the arg
 CERTIFICATE = "/usr/local/share/ca-certificates/local-ca.crt"
 _UPDATE = "/usr/sbin/update-ca-certificates"
 _SEQUENCE = b"\x30"  # how a certificate's DER begins
-_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
-ENVIRONMENT = {"CARGO_HTTP_CAINFO": _BUNDLE, "REQUESTS_CA_BUNDLE": _BUNDLE, "GOPROXY": "direct"}
+ENVIRONMENT = {"CARGO_HTTP_CAINFO": BUNDLE, "REQUESTS_CA_BUNDLE": BUNDLE, "GOPROXY": "direct"}
+
+_STAGE_BUNDLE = "/dev/shm/.fetch-service.crt"
+_STAGE_APT = "/dev/shm/.fetch-service.apt"
+_STAGE_WGET = "/dev/shm/.fetch-service.wget"
+STAGE_ENVIRONMENT = {
+    **dict.fromkeys(
+        (
+            "SSL_CERT_FILE",  # OpenSSL, Go
+            "CURL_CA_BUNDLE",
+            "GIT_SSL_CAINFO",
+            "REQUESTS_CA_BUNDLE",
+            "PIP_CERT",
+            "CARGO_HTTP_CAINFO",
+            "NODE_EXTRA_CA_CERTS",
+        ),
+        _STAGE_BUNDLE,
+    ),
+    "APT_CONFIG": _STAGE_APT,
+    "WGETRC": _STAGE_WGET,
+}
+
+
+def stage_mounts(pem: bytes, bundle: bytes) -> tuple[Mount, ...]:
+    """What a stage's commands see besides its tree, behind /dev/shm. bundle: the certificates that the stage trusts."""
+    lines = b"" if not bundle or bundle.endswith(b"\n") else b"\n"
+    return (
+        Mount("file", _STAGE_BUNDLE, data=bundle + lines + pem, mode=0o444),
+        Mount("file", _STAGE_APT, data=f'Acquire::https::CAInfo "{_STAGE_BUNDLE}";\n'.encode(), mode=0o444),
+        Mount("file", _STAGE_WGET, data=f"ca_certificate = {_STAGE_BUNDLE}\n".encode(), mode=0o444),
+    )
 
 
 def certificate_of(secrets: Mapping[str, str]) -> bytes:

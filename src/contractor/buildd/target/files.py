@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from contractor.buildd.daemon.cache import announce
 from contractor.buildd.model import Job
-from contractor.core.errors import Rejected
+from contractor.core.errors import OutOfLimits, Rejected
 from contractor.sandbox.spec import ROOT_ID
 
 User = Literal["root", "buildd"]
 
+RESULT_MAX = 64 << 30  # bytes of one result, holes included
+_RESERVE = 256 << 20  # bytes of the disk that no result takes: the log and the state are on it
 _PIECE = 1 << 20
 
 
@@ -29,6 +32,10 @@ class TargetFiles:
         """An operation of the supervisor (buildd/inside/)."""
         raise NotImplementedError
 
+    def tick(self) -> None:
+        """Aborted once the build is to end."""
+        raise NotImplementedError
+
     def write(self, path: str, data: bytes, mode: int = 0o644, *, user: User = "root") -> None:
         """A file of the tree; what was there goes, and directories above it are made."""
         with _memory(data) as fd:
@@ -41,7 +48,7 @@ class TargetFiles:
     def read(self, path: str, limit: int) -> bytes:
         """A regular file's content, links followed within the tree. Rejected: there is none, or it is larger."""
         with _memory(b"") as fd:
-            size = self.call("get", [fd], path=path, limit=limit, follow=True)
+            size = self.call("get", [fd], path=path, limit=limit, room=limit, follow=True)
             if size < 0:
                 why = f"is larger than {limit} bytes" if size == -1 else "is no regular file of the target"
                 raise Rejected(f"{path} {why}")
@@ -96,7 +103,7 @@ class TargetFiles:
         with _new_in(self.job.cache) as new, open(host_path, "rb") as source:
             while os.sendfile(new.fd, source.fileno(), None, 1 << 30):
                 pass
-            self.files[name] = new.publish()
+            self.files[name] = new.publish(self.tick)
 
     def keep(self, data: bytes) -> str:
         """Bytes into the cache under their sha1, which is returned; no result by itself."""
@@ -107,10 +114,14 @@ class TargetFiles:
             return new.publish()
 
     def keep_file(self, path: str) -> str:
-        """The same for a regular file of the tree; empty when it is none."""
+        """The same for a regular file of the tree, whose holes stay; empty when it is none. OutOfLimits: it is larger
+        than RESULT_MAX; Broken: there is no room for it."""
         with _new_in(self.job.cache) as new:
-            size: int = self.call("get", [new.fd], path=path, limit=0, follow=False)
-            return new.publish() if size >= 0 else ""
+            room = _room(self.job.cache)
+            size: int = self.call("get", [new.fd], path=path, limit=RESULT_MAX, room=room, follow=False)
+            if size == -1:
+                raise OutOfLimits(f"{path} is larger than a result may be, {RESULT_MAX >> 30} GiB")
+            return new.publish(self.tick) if size >= 0 else ""
 
 
 @contextlib.contextmanager
@@ -135,16 +146,45 @@ class _New:
         self.path = f"{folder}/.result-{os.urandom(8).hex()}.tmp"
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
 
-    def publish(self) -> str:
-        """Give it its name, which is returned: the sha1 of its bytes."""
-        sha = hashlib.sha1(usedforsecurity=False)
-        offset = 0
-        while data := os.pread(self.fd, _PIECE, offset):
-            sha.update(data)
-            offset += len(data)
-        announce(self._folder, sha.hexdigest())
-        os.rename(self.path, f"{self._folder}/{sha.hexdigest()}")
-        return sha.hexdigest()
+    def publish(self, tick: Callable[[], None] = lambda: None) -> str:
+        """Give it its name, which is returned: the sha1 of its bytes. A file that has it already stays as it is:
+        somebody may be reading it, or know it by its times."""
+        sha1 = _sha1(self.fd, tick)
+        path = f"{self._folder}/{sha1}"
+        if _is(path, sha1, os.fstat(self.fd).st_size, tick):
+            return sha1
+        announce(self._folder, sha1)
+        os.rename(self.path, path)
+        return sha1
+
+
+def _sha1(fd: int, tick: Callable[[], None]) -> str:
+    sha = hashlib.sha1(usedforsecurity=False)
+    offset = 0
+    while data := os.pread(fd, _PIECE, offset):
+        sha.update(data)
+        offset += len(data)
+        tick()
+    return sha.hexdigest()
+
+
+def _is(path: str, sha1: str, size: int, tick: Callable[[], None]) -> bool:
+    """Whether a regular file has these bytes: a name in the cache need not say the truth."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(fd)
+        return stat.S_ISREG(found.st_mode) and found.st_size == size and _sha1(fd, tick) == sha1
+    finally:
+        os.close(fd)
+
+
+def _room(folder: str) -> int:
+    """Bytes of the disk that a result may take."""
+    found = os.statvfs(folder)
+    return max(0, found.f_bavail * found.f_frsize - _RESERVE)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ APT_ENV = {
     "DEBCONF_NONINTERACTIVE_SEEN": "true",
     "TTY": "unknown",
 }
+_PREP_TIMEOUT = 600.0  # seconds of an installation's own builder-prep
 _ATTEMPTS = 3
 _PAUSE = "15"  # seconds between two
 _CONF = """\
@@ -47,12 +48,11 @@ def begin(target: Target) -> None:
     target.use_proxy()
     share = f"{target.job.share_path}/bin/builder-prep" if target.job.share_path else ""
     if share and os.access(share, os.X_OK):
-        from contractor.sandbox import process
+        from contractor.sandbox.attended import attend
 
-        done = process.run([share], timeout=600.0)
-        target.log.write(done.output)
-        if done.code:
-            raise TargetFailed([share], done.code)
+        code = attend([share], on_output=target.log.write, tick=target.tick, timeout=_PREP_TIMEOUT)
+        if code:
+            raise TargetFailed([share], code)
     found = os.uname()
     target.log.line(f"Kernel version: {found.sysname} {found.nodename} {found.release} {found.machine}")
     arguments = target.arguments
@@ -79,11 +79,13 @@ def _build_user(target: Target) -> int:
     numbers = set()
     for line in passwd.splitlines():
         fields = line.split(b":")
-        if len(fields) >= 3 and fields[2].isdigit():
+        if len(fields) >= 3 and fields[2].isdigit() and len(fields[2]) <= len("65535"):
             if fields[0] == b"buildd" and 0 < int(fields[2]) < 65536:
                 return int(fields[2])
             numbers.add(int(fields[2]))
-    number = next(number for number in range(BUILDD, 65534) if number not in numbers)
+    number = next((number for number in range(BUILDD, 65534) if number not in numbers), 0)
+    if not number:
+        raise Rejected("the image's /etc/passwd has no number left for the build user")
     for name, entry in (
         ("passwd", f"buildd:x:{number}:{number}:Build Daemon:{HOME}:/bin/sh"),
         ("group", f"buildd:x:{number}:"),

@@ -62,7 +62,7 @@ def run(argv: list[str]) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from contractor.build.capsule.exporting import export
-    from contractor.build.context import Options
+    from contractor.build.options import Options
     from contractor.build.prepare import read_spec
     from contractor.cli.stop import Stop
     from contractor.sandbox.local import choose

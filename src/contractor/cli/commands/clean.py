@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-import msgspec
-
 from contractor.build.removal import removal
 from contractor.cli import config
 from contractor.cli.gc_text import short
@@ -84,4 +82,4 @@ def _forget(store: Store, build: str) -> None:
     except (Rejected, Broken):
         return
     if record.kept and not os.path.isdir(store.path("work", build)):
-        records.write(msgspec.structs.replace(record, kept=""))
+        records.forget_kept(build)

@@ -83,7 +83,7 @@ def table(report: Report) -> str:
 
 
 def _attack(report: Report, store: str, args: object) -> Report:
-    from contractor.cli.attacking import attack
+    from contractor.cli.attack.run import attack
     from contractor.sandbox.local import choose
     from contractor.store.layout import Store
 

@@ -15,7 +15,7 @@ from contractor.cli.text import clip, duration, sanitize, table
 from contractor.store.layout import Store
 from contractor.store.live import is_live
 from contractor.store.progress import RUNNING, running_step, so_far
-from contractor.store.records import Record, Records
+from contractor.store.records import RETRY, VERIFY, Record, Records
 from contractor.store.timings import expected
 
 JSON_VERSION = 1
@@ -68,12 +68,20 @@ def _row(record: Record, store: Store) -> tuple[str, ...]:
         state, took = _running(record, store)
     return (
         sanitize(record.id),
-        sanitize(record.name) + "".join(f" {key}={sanitize(value)}" for key, value in record.matrix.items()),
+        sanitize(record.name)
+        + "".join(f" {key}={sanitize(value)}" for key, value in record.matrix.items())
+        + _why(record),
         state + (", tainted" if record.tainted else ""),
         when(record.started),
         took,
         str(len(record.artifacts)),
     )
+
+
+def _why(record: Record) -> str:
+    """What a build is besides a build: one that verifies or retries another."""
+    option = record.asked[0] if record.asked else ""
+    return f" ({option.removeprefix('--')})" if option in (VERIFY, RETRY) else ""
 
 
 def _running(record: Record, store: Store) -> tuple[str, str]:
@@ -102,5 +110,6 @@ def as_json(record: Record, store: Store) -> dict[str, Any]:
         "seconds": record.seconds,
         "artifacts": len(record.artifacts),
         "parent": record.parent,
+        "asked": list(record.asked),
         "kept": record.kept,
     }

@@ -7,8 +7,8 @@ import os
 import sys
 import time
 
-from contractor.build.context import Options
 from contractor.build.lock.locking import Update, Wanted, lost, make_lock, up_to_date
+from contractor.build.options import Options
 from contractor.build.prepare import Request, plan_all, read_lock
 from contractor.build.source.git_archive import archive_of
 from contractor.build.source.obtain import inputs, is_here, obtain

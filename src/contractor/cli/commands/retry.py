@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from contractor.build.context import Options
 from contractor.build.debug.attempts import Retry, Tried, attempts, own_attempt, protected
 from contractor.build.debug.verdict import Attempt, Verdict, verdict
+from contractor.build.options import Options
 from contractor.cli import config
 from contractor.cli.console.console import Console
 from contractor.cli.console.retry import RetryConsole

@@ -6,9 +6,9 @@ import os
 import sys
 
 from contractor.build.compare.history import plan_of
-from contractor.build.context import Options
 from contractor.build.debug.revisit import Moment, Scene, converse, run_command
 from contractor.build.debug.shell import has_command
+from contractor.build.options import Options
 from contractor.cli import config
 from contractor.cli.options import Parser, open_store
 from contractor.cli.proving import witness_of

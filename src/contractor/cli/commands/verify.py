@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from contractor.build.context import Options
-from contractor.build.verify.again import MARK
+from contractor.build.options import Options
 from contractor.build.verify.conditions import VARIATIONS
 from contractor.build.verify.verify import verify
 from contractor.cli import config
@@ -31,7 +30,7 @@ from contractor.proof.keyring import read_keys
 from contractor.proof.keys import Keys, by_id
 from contractor.sandbox.local import LocalSandbox, choose
 from contractor.store.layout import Store
-from contractor.store.records import Record, Records
+from contractor.store.records import VERIFY, Record, Records
 
 if TYPE_CHECKING:
     from contractor.build.verify.elsewhere import Elsewhere
@@ -143,7 +142,7 @@ def _of_build(text: str, store: Store) -> Record:
     """Of a verification, what it verified."""
     records = Records(store)
     record = records.read(records.find(text))
-    if record.asked[:1] != (MARK,):
+    if record.asked[:1] != (VERIFY,):
         return record
     if record.asked[1] not in records.ids():
         raise Rejected(

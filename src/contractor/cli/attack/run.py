@@ -16,9 +16,12 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from contractor.build.context import Options, StepContext
+from contractor.build.context import StepContext
 from contractor.build.operations import OPERATIONS
+from contractor.build.options import Options
 from contractor.build.place import Place
+from contractor.cli.attack.baits import Baits
+from contractor.cli.attack.looking import Output, Owners
 from contractor.core.errors import Broken, OutOfLimits, Unavailable
 from contractor.plan.environment import FIXED, PROXY
 from contractor.sandbox import attacks, hosttree
@@ -31,11 +34,9 @@ if TYPE_CHECKING:
     from contractor.sandbox.memory import MemoryGroup
     from contractor.sandbox.namespace import Inside, Operation, Supervisor
 
-_ENDING = 2.0  # seconds that a pid 1 without children may take to end
 _PROGRAM = "/run/attacks"
 _PYTHON = "/usr/bin/python3"
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_OUTPUT_KEPT = 1 << 16
 _ALLOWED = ("allowed.invalid",)
 
 
@@ -71,7 +72,7 @@ def _field(store: Store, sandbox: LocalSandbox) -> Iterator[_Field]:
                 os.rmdir(folder)
 
         stack.callback(leave)
-        baits = stack.enter_context(_Baits(folder, store.root))
+        baits = stack.enter_context(Baits(folder, store.root))
         more = _WithSkeleton(sandbox)
         place = Place(store, None, more, f"{folder}/place")  # type: ignore[arg-type]
         stack.callback(lambda: place.close(keep=False, on_trouble=_raise))
@@ -113,53 +114,8 @@ def _skeleton(_inside: Inside, _args: dict[str, Any], _fds: list[int]) -> None:
             file.write(text)
 
 
-class _Baits:
-    """What an attack looks for on the host, and how it is seen that it was found."""
-
-    def __init__(self, folder: str, store: str) -> None:
-        self._file = f"{folder}/bait"
-        name = f"contractor-bait-{os.urandom(8).hex()}"
-        self.values = {
-            "secret": os.urandom(16).hex(),
-            "store": store,
-            "home": os.path.expanduser("~"),
-            "file": self._file,
-            "abstract": name,
-            "pid": str(os.getpid()),
-            "address": "127.0.0.1",
-        }
-
-    def __enter__(self) -> _Baits:
-        with open(self._file, "w", encoding="ascii") as file:
-            file.write(self.values["secret"])
-        os.chmod(self._file, 0o644)
-        self._servers = [socket.socket(), socket.socket(socket.AF_UNIX)]
-        self._servers[0].bind(("0.0.0.0", 0))  # noqa: S104 - for a second, and nothing is ever accepted
-        self._servers[1].bind("\0" + self.values["abstract"])
-        for server in self._servers:
-            server.listen(8)
-            server.setblocking(False)
-        self.values["port"] = str(self._servers[0].getsockname()[1])
-        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.connect(("192.0.2.1", 9))  # sends nothing: it tells this machine's own address
-            self.values["address"] = sock.getsockname()[0]
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for server in self._servers:
-            server.close()
-
-    def reached(self) -> str:
-        """Which server somebody reached since the last look."""
-        for server, name in zip(self._servers, ("the host's loopback", "an abstract socket"), strict=True):
-            with contextlib.suppress(BlockingIOError):
-                server.accept()[0].close()
-                return name
-        return ""
-
-
 class _Field:
-    def __init__(self, place: Place, baits: _Baits, sandbox: _WithSkeleton) -> None:
+    def __init__(self, place: Place, baits: Baits, sandbox: _WithSkeleton) -> None:
         self._place = place
         self._baits = baits
         self._sandbox = sandbox
@@ -174,8 +130,8 @@ class _Field:
         self._place.call("restore", {"chain": []})
         layer = f"{self._place.folder}/skeleton"
         upper = self._place.call("mount-tree", {"layers": [layer], "writable": step == attacks.ROOT})
-        output = _Output(attacks.LIMITS.log)
-        owners = _Owners(self._sandbox)
+        output = Output(attacks.LIMITS.log)
+        owners = Owners(self._sandbox.pid, self._sandbox.tier)
         began = time.monotonic()
         limit = ""
         with contextlib.ExitStack() as stack:
@@ -198,7 +154,7 @@ class _Field:
         said = self._trouble(owners, one) or said
         return attacks.judge(one, step, "" if said.startswith("ESCAPED") else limit, said, seconds)
 
-    def _trouble(self, owners: _Owners, one: attacks.Attack) -> str:
+    def _trouble(self, owners: Owners, one: attacks.Attack) -> str:
         if found := self._baits.reached():
             return f"ESCAPED: {found} was reached"
         if owners.wrong:
@@ -251,79 +207,3 @@ def _context(place: Place, limits: Any) -> StepContext:
 def _programs() -> dict[str, bytes]:
     folder = resources.files("contractor").joinpath("data/attacks")
     return {item.name: item.read_bytes() for item in folder.iterdir() if item.name.endswith(".py")}
-
-
-class _Output:
-    """The end of what an attack wrote; OutOfLimits as the build's log raises it."""
-
-    def __init__(self, limit: int) -> None:
-        self._left = limit
-        self._kept = b""
-
-    def __call__(self, data: bytes) -> None:
-        self._left -= len(data)
-        self._kept = (self._kept + data)[-_OUTPUT_KEPT:]
-        if self._left < 0:
-            raise OutOfLimits("the log reached its limit")
-
-    def text(self) -> str:
-        return self._kept.decode(errors="replace").strip()
-
-    def last(self) -> str:
-        lines = [line for line in self.text().splitlines() if line.startswith(("HELD", "ESCAPED", "ERROR"))]
-        return lines[-1] if lines else f"it ended without a verdict: {self.text()[-200:]!r}"
-
-
-class _Owners:
-    """Looks from the host at the processes of a running attack: whose are they, and are they gone afterwards?"""
-
-    def __init__(self, sandbox: _WithSkeleton) -> None:
-        self._sandbox = sandbox
-        self.wrong = ""
-
-    def look(self) -> None:
-        """No process of a step may have the caller's id, nor an id of the host."""
-        if self._sandbox.tier.degraded:
-            return
-        for pid in _descendants(self._sandbox.pid):
-            fields = _status(pid)
-            if len(fields.get("NSpid", "").split()) < 3:
-                continue  # bwrap's own process, in the supervisor's pid namespace
-            for kind in ("Uid", "Gid"):
-                for number in fields.get(kind, "").split():
-                    if int(number) < 65536 or int(number) in (os.getuid(), os.getgid()):
-                        self.wrong = f"a process of the step has the {kind.lower()} {number} on the host"
-
-    def left(self) -> str:
-        """Which process is still there after the step. A pid 1 may need a moment to take its mounts down."""
-        deadline = time.monotonic() + _ENDING
-        while True:
-            there = [fields for pid in _descendants(self._sandbox.pid) if _lives(fields := _status(pid))]
-            late = time.monotonic() > deadline
-            if not there or late or any(fields.get("Name") != "bwrap" for fields in there):
-                return f"the process {there[0].get('Name')} is still there" if there else ""
-            time.sleep(0.02)
-
-
-def _lives(fields: dict[str, str]) -> bool:
-    return not fields.get("State", "Z").startswith("Z")
-
-
-def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        here = waiting.pop()
-        with contextlib.suppress(OSError):
-            for task in os.listdir(f"/proc/{here}/task"):
-                with open(f"/proc/{here}/task/{task}/children", encoding="ascii") as file:
-                    children = [int(word) for word in file.read().split()]
-                found += children
-                waiting += children
-    return found
-
-
-def _status(pid: int) -> dict[str, str]:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-        return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
-    return {}

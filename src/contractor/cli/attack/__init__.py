@@ -1,0 +1,1 @@
+"""contractor doctor --attack: the attack table, run in this machine's real sandbox."""
