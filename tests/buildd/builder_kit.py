@@ -34,6 +34,10 @@ sys.exit(serve(Configuration(**options), ready, worker))
 """
 
 
+def sha1(data: bytes) -> str:
+    return hashlib.sha1(data).hexdigest()
+
+
 class Daemon:
     """A running daemon, and ways to talk to it."""
 
@@ -57,7 +61,7 @@ class Daemon:
 
     def put(self, data: bytes) -> str:
         """An input in the cache; its name."""
-        name = hashlib.sha1(data).hexdigest()
+        name = sha1(data)
         self.cache.mkdir(exist_ok=True)
         (self.cache / name).write_bytes(data)
         return name

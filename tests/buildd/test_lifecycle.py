@@ -1,4 +1,4 @@
-"""The daemon's own life: signals in each state, kill -9 at any point, two at once, expiry, an abort that fails."""
+"""The daemon's own life: signals in each state, kill -9 at any point, two at once, an abort that fails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import xmlrpc.client
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builder_kit import Daemon
+from builder_kit import Daemon, sha1
 from scripted_worker import BODY
-
-from contractor.buildd.daemon.cache import OLD, Cache
 
 Start = Callable[..., Daemon]
 
@@ -196,99 +193,6 @@ def test_a_damaged_state_is_told(start: Start) -> None:
     (daemon.cache / ".state.json").write_bytes(b"{")
     with pytest.raises(AssertionError, match=r"state\.json cannot be read"):
         start()
-
-
-def test_the_worker_is_not_spared_by_the_oom_killer_and_knows_nothing(start: Start) -> None:
-    daemon = start()
-    (worker,) = bring_to(daemon, "BUILDING")
-    assert Path(f"/proc/{worker}/oom_score_adj").read_text() == "0\n"
-    environment = Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
-    assert sorted(name.partition(b"=")[0] for name in environment if name) == [b"LC_ALL", b"PATH", b"PYTHONPATH"]
-    assert os.getsid(worker) == worker
-    targets = sorted(os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd"))
-    assert [target for target in targets if target.startswith("socket")] == []
-
-
-def test_expiry(tmp_path: Path) -> None:
-    cache = Cache(str(tmp_path))
-    later = time.time() + OLD + 60
-    for name in ("old", "new", "used", "buildlog", ".hidden", "result", "touched"):
-        (tmp_path / name).write_bytes(b"x")
-        os.utime(tmp_path / name, (0, 0))  # copied here with the time that it had elsewhere
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "link").symlink_to("/etc/passwd")
-    assert cache.expire(set) == []
-    os.utime(tmp_path / "new", (later, later))
-
-    def kept() -> set[str]:
-        os.utime(tmp_path / "touched", (later, later))
-        return {"used", "result"}
-
-    assert cache.expire(kept, later) == ["old"]
-    assert sorted(cache.expire(set, later)) == ["result", "used"]
-    assert sorted(os.listdir(tmp_path)) == [".hidden", "buildlog", "folder", "link", "new", "touched"]
-
-
-def test_expiry_spares_what_a_build_uses(start: Start) -> None:
-    daemon = start()
-    daemon.build("result-ok")
-    status = daemon.wait()
-    unused = daemon.cache / daemon.put(b"old and unused")
-    daemon.kill()
-    start(limits={"cache.OLD": 0.0})  # it looks through its cache when it starts
-    end = time.monotonic() + 10
-    while unused.exists():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    names = set(os.listdir(daemon.cache))
-    assert {"buildlog", status["filemap"]["hello.deb"], sha1(b"an image"), sha1(b"a source")} <= names
-
-
-def test_another_daemons_leavings_go(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "filecache").mkdir()
-    for name in ("buildlog", "buildlog.unsanitized", ".unfinished", "kept"):
-        (tmp_path / "filecache" / name).write_bytes(b"x")
-    daemon = start()
-    assert [name for name in os.listdir(daemon.cache) if not name.startswith((".state", ".lock"))] == ["kept"]
-
-
-def sha1(data: bytes) -> str:
-    import hashlib
-
-    return hashlib.sha1(data).hexdigest()
-
-
-def test_a_worker_that_cannot_be_started_leaves_the_builder_idle(daemon: Daemon) -> None:
-    (daemon.cache / "buildlog").mkdir()
-    try:
-        with pytest.raises(xmlrpc.client.Fault, match="error"):
-            daemon.build("ok")
-        assert daemon.rpc.status()["builder_status"] == "BuilderStatus.IDLE"
-    finally:
-        (daemon.cache / "buildlog").rmdir()
-    assert daemon.build("ok")[0] == "BuilderStatus.BUILDING"
-
-
-@pytest.mark.parametrize("what", ["building.Worker", "live_log.mark_alive", "running._watched"])
-def test_whatever_happens_at_the_start_leaves_the_builder_idle(start: Start, what: str) -> None:
-    """Here the code itself is broken (what is called is no function)."""
-    daemon = start(limits={what: None})
-    before = daemon.rpc.status()
-    for _ in range(2):
-        with pytest.raises(xmlrpc.client.Fault, match="error"):
-            daemon.build("say-wait")
-        assert daemon.rpc.status() == before
-        assert not (daemon.cache / "buildlog").exists()
-    assert "TypeError" in daemon.log.read_text()
-    daemon.kill()
-    assert start().rpc.status() == before  # on the disk too
-
-
-@pytest.mark.parametrize("build_id", ["unspeakable", "deep"])
-def test_an_extra_status_that_nobody_can_be_told(daemon: Daemon, build_id: str) -> None:
-    daemon.build(f"{build_id}-deaf")
-    status = daemon.wait()
-    assert status["build_status"] == "BuildStatus.BUILDERFAIL" and "large" not in status
 
 
 def test_the_command_line_path_has_none_of_it() -> None:
