@@ -55,7 +55,7 @@ class Job(Value, frozen=True):
     image, cache, store: paths. image_name: the image's name in the cache. files: name in the build -> path in the
     cache. arguments: as `arguments.check` left them. log, events: descriptors that the worker inherits. share_path: an
     installation's folder whose bin/builder-prep and bin/in-target are used where they exist, or "". settings: of the
-    configuration, as `Configuration.settings` names them.
+    configuration, as `Configuration.settings` names them. home: where in-target makes its trees; "": the user's own.
     """
 
     id: str
@@ -72,6 +72,7 @@ class Job(Value, frozen=True):
     abort_timeout: float = ABORT_TIMEOUT
     share_path: str = ""
     settings: dict[str, str] = {}
+    home: str = ""
 
 
 class Outcome(Value, frozen=True):

@@ -3,18 +3,19 @@
     INIT UNPACK MOUNT [SOURCES] [KEYS] UPDATE  the type's own step  REAP UMOUNT CLEANUP
 
 A failure before the type's own step is CHROOTFAIL (BUILDERFAIL for INIT), one after it BUILDERFAIL unless the build has
-failed already.
+failed already. Where an installation of launchpad-buildd is taken over, its in-target runs all but the type's own step.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from contractor.buildd.builds import TYPES, BuildType
 from contractor.buildd.model import BuildStatus, Outcome
-from contractor.buildd.target import preparation
+from contractor.buildd.target import installed, preparation
 from contractor.buildd.target.target import Failed, Target, TargetFailed
 from contractor.core.errors import Aborted, Broken, ContractorError, OutOfLimits, Rejected
 
@@ -71,12 +72,17 @@ def _prepare(target: Target, row: BuildType, on_step: OnStep) -> BuildStatus | N
     """The steps before the type's own; how the build ended, if it did."""
     if target.arguments.build_url:
         target.log.line(f"Building {target.arguments.build_url}")
+    target.installation = installation = installed.find(target, _backend(target, row))
     for step in _steps(target):
         target.tick()
         on_step(step.name)
-        target.log.run(_command(target, row, step.program))
+        command = _command(target, row, step.program)
+        target.log.run(command)
         try:
-            step.run(target)
+            if installation is not None and installation.does(step.name):
+                installation.prepare(step.name, command)
+            else:
+                step.run(target)
         except Aborted:
             raise
         except Exception as error:  # whatever it is, the clean-up comes next
@@ -122,18 +128,12 @@ def _clean_up(target: Target, row: BuildType, status: BuildStatus, on_step: OnSt
     steps = [("REAP", "scan-for-processes")]
     if not target.arguments.fast_cleanup:
         steps += [("UMOUNT", "umount-chroot"), ("CLEANUP", "remove-build")]
-    trouble = ""
-    try:
-        target.revoke_proxy_token()
-        for name, program in steps:
-            on_step(name)
-            target.log.run(_command(target, row, ("in-target", program)))
-            if name == "REAP":
-                target.log.line("Nothing is left to kill: each command's processes end with it.")
-            elif name == "UMOUNT":
-                target.unmount()
-    except (ContractorError, OSError) as error:
-        trouble = str(error)
+    trouble = _trying(target.revoke_proxy_token)
+    for name, program in steps:
+        command = _command(target, row, ("in-target", program))
+        trouble = _trying(partial(_clean_up_step, target, name, command, on_step)) or trouble
+        if target.installation is not None:
+            trouble = target.installation.clean_up(command) or trouble
     trouble = target.close(keep=target.arguments.fast_cleanup) or trouble
     if trouble and not target.aborted:
         say(target.log, Broken(f"the target could not be removed: {trouble}"))
@@ -141,15 +141,36 @@ def _clean_up(target: Target, row: BuildType, status: BuildStatus, on_step: OnSt
     return status
 
 
+def _clean_up_step(target: Target, name: str, command: tuple[str, ...], on_step: OnStep) -> None:
+    on_step(name)
+    target.log.run(command)
+    if name == "REAP" and target.installation is None:
+        target.log.line("Nothing is left to kill: each command's processes end with it.")
+    elif name == "UMOUNT":
+        target.unmount()
+
+
+def _trying(do: Callable[[], None]) -> str:
+    """Do it, whatever comes next; what went wrong, or nothing."""
+    try:
+        do()
+    except (ContractorError, OSError) as error:
+        return str(error)
+    return ""
+
+
 def _command(target: Target, row: BuildType, program: tuple[str, ...]) -> tuple[str, ...]:
     """What the RUN: line of a step says: the names and options of the protocol's own programs."""
     if program[0] != "in-target":
         return program
     arguments = target.arguments
-    backend = "lxd" if arguments.image_type == "lxd" else row.backend
-    options = [f"--backend={backend}", f"--series={arguments.series}", f"--arch={arguments.arch_tag}"]
+    options = [f"--backend={_backend(target, row)}", f"--series={arguments.series}", f"--arch={arguments.arch_tag}"]
     options += [f"--constraint={constraint}" for constraint in arguments.builder_constraints]
     return (*program[:2], *options, target.job.id, *program[2:])
+
+
+def _backend(target: Target, row: BuildType) -> str:
+    return "lxd" if target.arguments.image_type == "lxd" else row.backend
 
 
 def say(log: Log, error: Exception) -> None:

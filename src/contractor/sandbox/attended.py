@@ -13,7 +13,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from contractor.core.errors import Broken
@@ -24,9 +24,18 @@ _KILLED_WITHIN = 10.0  # seconds that the attendant may take to end everything
 _PIECE = 1 << 16
 
 
-def attend(argv: Sequence[str], *, on_output: Callable[[bytes], None], tick: Callable[[], None], timeout: float) -> int:
+def attend(
+    argv: Sequence[str],
+    *,
+    on_output: Callable[[bytes], None],
+    tick: Callable[[], None],
+    timeout: float,
+    given: bytes = b"",
+    environment: Mapping[str, str] = {},
+) -> int:
     """Run a tool to its end; its exit code, 128 + signal when one killed it. What it has left in the background stays.
 
+    given: its standard input. environment: on top of PATH and the locale.
     on_output: what it writes, as it comes. tick: called ten times a second, and may raise to end it. Broken: it took
     longer than `timeout` seconds. To be called by a process of one thread.
     """
@@ -34,7 +43,7 @@ def attend(argv: Sequence[str], *, on_output: Callable[[bytes], None], tick: Cal
     watched, held = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _attendant(argv, write, watched)
+        _attendant(argv, write, watched, given, environment)
     os.close(write)
     os.close(watched)
     try:
@@ -84,7 +93,9 @@ def _end(pid: int) -> None:
         os.close(fd)
 
 
-def _attendant(argv: Sequence[str], output: int, watched: int) -> NoReturn:
+def _attendant(
+    argv: Sequence[str], output: int, watched: int, given: bytes, environment: Mapping[str, str]
+) -> NoReturn:
     """In the forked child: start the tool, and see to its end."""
     code = 125
     try:
@@ -97,8 +108,8 @@ def _attendant(argv: Sequence[str], output: int, watched: int) -> NoReturn:
             low = fd + 1
         os.closerange(low, 65536)
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        environment = {"PATH": process.HOST_PATH, "LC_ALL": "C.UTF-8"}
-        pid = process.start(argv, output=output, keep=(), prepare=_dies_with_parent, environment=environment)
+        full = {"PATH": process.HOST_PATH, "LC_ALL": "C.UTF-8", **environment}
+        pid = process.start(argv, output=output, keep=(), prepare=lambda: _in_tool(given), environment=full)
         ended = os.pidfd_open(pid)
         os.close(output)
         if watched in select.select([watched, ended], [], [])[0]:
@@ -109,8 +120,15 @@ def _attendant(argv: Sequence[str], output: int, watched: int) -> NoReturn:
         os._exit(code)
 
 
-def _dies_with_parent() -> None:
+def _in_tool(given: bytes) -> None:
+    """In the tool's process, before it is the tool."""
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if given:
+        fd = os.memfd_create("given")  # never on the disk, nor in a pipe that nobody reads
+        with open(fd, "wb", closefd=False) as file:
+            file.write(given)
+        os.lseek(fd, 0, os.SEEK_SET)
+        os.dup2(fd, 0)
 
 
 def _kill_all() -> None:
@@ -119,7 +137,7 @@ def _kill_all() -> None:
         with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
             children = [int(word) for word in file.read().split()]
         for pid in children:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # what sudo runs is not ours to kill
                 os.kill(pid, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)

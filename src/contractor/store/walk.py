@@ -56,15 +56,17 @@ def selection(paths: Iterable[bytes]) -> Selection:
     return wanted
 
 
-def walk(root_fd: int, wanted: Selection | None) -> Generator[Found, None, None]:
+def walk(root_fd: int, wanted: Selection | None, *, one_mount: bool = False) -> Generator[Found, None, None]:
     """Everything below root_fd, or what is wanted of it, each directory before what is in it.
 
+    one_mount: a directory on which something else is mounted is found, and nothing below it.
     Close the generator to close its descriptors. Rejected: something wanted is not there, or the tree is too deep.
     Broken: the tree changed while it was read.
     """
     levels: list[_Level] = []
+    mount = _mount_of(root_fd) if one_mount else b""
     try:
-        levels.append(_level(root_fd, b".", b"", wanted))
+        levels.append(_level(root_fd, b".", b"", wanted, mount))
         while levels:
             level = levels[-1]
             entry = next(level.entries, None)
@@ -79,7 +81,7 @@ def walk(root_fd: int, wanted: Selection | None) -> Generator[Found, None, None]
                     hint=f"at most {MAX_PATH} bytes and {MAX_DEPTH} directories deep",
                 )
             if kind == "d":
-                levels.append(_level(level.fd, key[:-1], path, wanted))
+                levels.append(_level(level.fd, key[:-1], path, wanted, mount))
                 yield Found(levels[-1].fd, key[:-1], path, kind)
             else:
                 yield Found(level.fd, key, path, kind)
@@ -97,12 +99,14 @@ def unreadable(path: bytes, error: OSError) -> ContractorError:
     return Broken(f"cannot read {os.fsdecode(path)!r}: {error.strerror}")
 
 
-def _level(parent_fd: int, name: bytes, path: bytes, wanted: Selection | None) -> _Level:
+def _level(parent_fd: int, name: bytes, path: bytes, wanted: Selection | None, mount: bytes) -> _Level:
     try:
         fd = os.open(name, OPEN_DIRECTORY, dir_fd=parent_fd)
     except OSError as error:
         raise unreadable(path, error) from error
     try:
+        if mount and _mount_of(fd) != mount:
+            return _Level(fd, path, iter(()))
         entries = _entries(fd) if wanted is None else _wanted(fd, path, wanted)
     except OSError as error:
         os.close(fd)
@@ -111,6 +115,12 @@ def _level(parent_fd: int, name: bytes, path: bytes, wanted: Selection | None) -
         os.close(fd)
         raise
     return _Level(fd, path, iter(entries))
+
+
+def _mount_of(fd: int) -> bytes:
+    """The number of the mount that a descriptor is in: a device's would not tell a folder that is bound there."""
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+        return next(line for line in file if line.startswith(b"mnt_id:"))
 
 
 def _entries(fd: int) -> list[tuple[bytes, str]]:

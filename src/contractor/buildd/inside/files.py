@@ -37,7 +37,10 @@ _MACHINES = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errn
 
 
 def unpack_image(inside: Inside, args: Args, fds: list[int]) -> dict[str, int]:
-    """Unpack an image (the descriptor; any compression) as a layer, which has its name when it is whole."""
+    """Unpack an image (the descriptor; any compression) as a layer, which has its name when it is whole.
+
+    system: it is a system's tree itself, without a folder around it. owned: its owners are kept.
+    """
     if os.pread(fds[0], 4, 0) == _SQUASHFS:
         raise Rejected("the image is a squashfs, which is no tar", hint="use a tar with rootfs/ in it")
     inside.state["uppers"] += 1
@@ -48,8 +51,8 @@ def unpack_image(inside: Inside, args: Args, fds: list[int]) -> dict[str, int]:
         max_files=_MOST_FILES,
         links="any",
         tree=True,
-        owner=None if inside.owners else (0, 0),
-        tops=TOPS,
+        owner=None if inside.owners and args.get("owned", True) else (0, 0),
+        tops=() if args.get("system") else TOPS,
         bare=SYSTEM,
     )
     with Opened(made) as root:

@@ -22,6 +22,7 @@ from contractor.core.errors import Aborted, Broken, ContractorError
 if TYPE_CHECKING:
     from contractor.build.place import Place
     from contractor.buildd.log import Log
+    from contractor.buildd.target.installed import Installation
     from contractor.sandbox.namespace import Operation
     from contractor.store.layout import Store
 
@@ -43,6 +44,8 @@ class Target(TargetCommands):
         self.extras: dict[str, Any] = {}
         self.unpacked = False  # whether the image's layer had to be made
         self.buildd = BUILDD
+        self.installation: Installation | None = None  # what prepares the tree in our place
+        self._taken = ""  # the path of a layer that is this build's alone
         self._on_extra = on_extra
         self._stack = contextlib.ExitStack()
         self._place: Place | None = None
@@ -85,9 +88,17 @@ class Target(TargetCommands):
         with images.Image(self.job.image, store) as image:
             self.layer, self.unpacked = images.layer_of(image, place, store, self._results, self.job.id)
 
+    def take(self, archive: int, *, owned: bool) -> None:
+        """Make a layer of this build's own, which goes with it, of an archive of a system. owned: with its owners."""
+        self._taken = f"{self.opened().folder}/taken"
+        self.call("unpack-image", [archive], layer=self._taken, system=True, owned=owned)
+
     def mount(self) -> None:
         """Mount a new writable tree on the layer."""
-        self.opened().mount([self.layer], writable=True)
+        if self._taken:
+            self.call("mount-tree", layers=[self._taken], writable=True)
+        else:
+            self.opened().mount([self.layer], writable=True)
 
     def unmount(self) -> None:
         """Take the tree down."""
@@ -166,7 +177,7 @@ class Target(TargetCommands):
     def layer_path(self) -> str:
         """The folder of the image's layer, which nobody writes to."""
         place, store = self._opened()
-        return store.layer(place.sandbox.ids, self.layer)
+        return self._taken or store.layer(place.sandbox.ids, self.layer)
 
 
 def _operations(tag: str) -> dict[str, Operation]:
