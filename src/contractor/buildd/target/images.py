@@ -1,4 +1,5 @@
-"""Images as layers: unpacked once by our own rules, found by the sha256 of the image's bytes ever after.
+"""Images as layers: unpacked once by our own rules, found by the sha256 of the image's bytes ever after; and trees of
+the host as archives, which are unpacked like them.
 
 images/<mark>    the sha256 of an image file; mark: of its device, inode, size and times, so that it is read once
 layers/...       the layer, whose result (kind `image`) names it: without one it does not exist
@@ -10,10 +11,11 @@ import contextlib
 import hashlib
 import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import IO, TYPE_CHECKING
 
 from contractor.core import digest
-from contractor.core.errors import Broken, Rejected
+from contractor.core.errors import Broken, ContractorError, Rejected
 from contractor.store.layout import Store, locked
 from contractor.store.results import Result, Results
 
@@ -131,3 +133,38 @@ def _use(place: Place, store: Store, key: str) -> None:
     """Have gc leave it as long as this build runs."""
     with store.using(), open(f"{os.path.dirname(place.folder)}/uses", "a", encoding="ascii") as file:
         file.write(f"{key}\n")
+
+
+@contextlib.contextmanager
+def archive_of(tree: int, folder: str, tick: Callable[[], None]) -> Iterator[IO[bytes]]:
+    """A tree of the host (its descriptor) as an archive, in a file of the folder without a name: no devices, and
+    nothing of what is mounted below it. Rejected: it cannot be read. Broken: it changes, or the disk is full.
+    """
+    import tempfile
+
+    from contractor.store.pack import PackOptions, pack
+    from contractor.store.walk import walk
+
+    with tempfile.TemporaryFile(dir=folder) as file:
+
+        def put(data: bytes) -> None:
+            tick()
+            file.write(data)
+
+        try:
+            with contextlib.closing(walk(tree, None, one_mount=True)) as found:
+                paths = [entry.path for entry in found]
+            pack(tree, paths, PackOptions(mtime_limit=int(time.time()), owners=True), put)
+            file.flush()
+        except ContractorError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise unreadable(error.message) from error
+            raise
+        except OSError as error:
+            raise Broken(f"the tree cannot be archived: {error.strerror}", hint="free some space") from error
+        file.seek(0)
+        yield file
+
+
+def unreadable(message: str) -> Rejected:
+    return Rejected(message, hint="run the daemon as root, or have in-target leave a tree that its user can read")

@@ -13,10 +13,10 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO, TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from contractor.buildd.target import preparation
+from contractor.buildd.target import images, preparation
 from contractor.buildd.target.target import Target, TargetFailed
 from contractor.core.errors import Broken, ContractorError, Rejected
 
@@ -157,7 +157,7 @@ class Installation:
             finally:
                 os.close(folder)
         except PermissionError as error:
-            raise _unreadable(f"cannot read '{self._folder}/{_TREE}': {error.strerror}") from error
+            raise images.unreadable(f"cannot read '{self._folder}/{_TREE}': {error.strerror}") from error
         except OSError as error:
             raise Rejected(
                 f"in-target left no directory {self._folder}/{_TREE}: {error.strerror}",
@@ -169,44 +169,10 @@ class Installation:
         tree = self._open_tree()
         try:
             owned = os.geteuid() == 0 or os.fstat(tree).st_uid != os.geteuid()
-            with _archive(self._target, tree) as file:
-                self._target.take(file.fileno(), owned=owned)  # a tree that an ordinary user unpacked is root's inside
+            self._target.take(tree, owned=owned)  # a tree that an ordinary user unpacked is root's inside
         finally:
             os.close(tree)
         preparation.mount(self._target)
-
-
-@contextlib.contextmanager
-def _archive(target: Target, tree: int) -> Iterator[IO[bytes]]:
-    """A tree as an archive, in a file without a name: no devices, and nothing of what is mounted below it."""
-    import tempfile
-
-    from contractor.store.pack import PackOptions, pack
-    from contractor.store.walk import walk
-
-    with tempfile.TemporaryFile(dir=os.path.dirname(target.opened().folder)) as file:
-
-        def put(data: bytes) -> None:
-            target.tick()
-            file.write(data)
-
-        try:
-            with contextlib.closing(walk(tree, None, one_mount=True)) as found:
-                paths = [entry.path for entry in found]
-            pack(tree, paths, PackOptions(mtime_limit=int(time.time()), owners=True), put)
-            file.flush()
-        except ContractorError as error:
-            if isinstance(error.__cause__, PermissionError):
-                raise _unreadable(error.message) from error
-            raise
-        except OSError as error:
-            raise Broken(f"the tree cannot be taken: {error.strerror}", hint="free some space") from error
-        file.seek(0)
-        yield file
-
-
-def _unreadable(message: str) -> Rejected:
-    return Rejected(message, hint="run the daemon as root, or have in-target leave a tree that its user can read")
 
 
 def _mounted_below(folder: str) -> str:

@@ -88,10 +88,13 @@ class Target(TargetCommands):
         with images.Image(self.job.image, store) as image:
             self.layer, self.unpacked = images.layer_of(image, place, store, self._results, self.job.id)
 
-    def take(self, archive: int, *, owned: bool) -> None:
-        """Make a layer of this build's own, which goes with it, of an archive of a system. owned: with its owners."""
-        self._taken = f"{self.opened().folder}/taken"
-        self.call("unpack-image", [archive], layer=self._taken, system=True, owned=owned)
+    def take(self, tree: int, *, owned: bool) -> None:
+        """Make a layer of a system's tree on the host (its descriptor): this build's own, which goes with it. owned:
+        with its owners. Rejected: it cannot be read."""
+        folder = self.opened().folder
+        self._taken = f"{folder}/taken"
+        with images.archive_of(tree, os.path.dirname(folder), self.tick) as file:
+            self.call("unpack-image", [file.fileno()], layer=self._taken, system=True, owned=owned)
 
     def mount(self) -> None:
         """Mount a new writable tree on the layer."""
