@@ -193,6 +193,7 @@ def test_a_password_of_an_archive_is_in_no_argument(installation: Installation, 
     assert done.status == "OK", done
     assert installation.operations == ["unpack-chroot", "mount-chroot", *CLEANING]
     assert "s3cret" not in (installation.share / "notes").read_text() + done.log
+    assert "An archive has a password" in done.log
     installation.require_clean()
 
 

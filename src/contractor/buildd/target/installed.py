@@ -166,6 +166,9 @@ class Installation:
 
     def _take(self) -> None:
         """Make what it left this build's tree."""
+        self._target.log.line("The tree is copied into the sandbox of this build.")
+        if len(self._steps) < len(_STEPS):
+            self._target.log.line("An archive has a password: what knows it is not run by in-target.")
         tree = self._open_tree()
         try:
             owned = os.geteuid() == 0 or os.fstat(tree).st_uid != os.geteuid()
