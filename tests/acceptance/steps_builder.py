@@ -108,12 +108,12 @@ def _build(world: World, options: str) -> Running:
     return _client(world, ["build", "--type", "oci", "--image", "image", *arguments, *shlex.split(options)])
 
 
-@when(parsers.parse("it is built there with: {options}"))
+@when(parsers.parse("it is built on the builder with: {options}"))
 def _built(world: World, options: str) -> None:
     world.done.append(_build(world, options).wait())
 
 
-@when(parsers.parse('it is built there, and "{text}" is in its log'))
+@when(parsers.parse('it is built on the builder, and "{text}" is in its log'))
 def _building(world: World, text: str) -> None:
     running = world.facts["CLIENT"] = _build(world, "")
     log = lambda: _get(world, "/filecache/buildlog") or b""  # noqa: E731

@@ -7,7 +7,7 @@ Feature: A builder builds what others send it, in the sandbox, and gives back lo
       FROM debian:12
       RUN head -n 1 /etc/os-release > /first
       """
-    When it is built there with: --no-clean -o out
+    When it is built on the builder with: --no-clean -o out
     Then the exit code is 0
     And it prints "OK: built"
     And the file out/buildlog of the build says "line 2: RUN head -n 1 /etc/os-release > /first"
@@ -30,7 +30,7 @@ Feature: A builder builds what others send it, in the sandbox, and gives back lo
       FROM debian:12
       RUN trap '' TERM INT HUP; (sleep <NAP> &); echo it is $((40 + 2)); sleep <NAP>
       """
-    When it is built there, and "it is 42" is in its log
+    When it is built on the builder, and "it is 42" is in its log
     And the builder is asked for: abort
     Then the exit code is 0
     And the build ends with exit code 130, and "ABORTED"
@@ -45,10 +45,11 @@ Feature: A builder builds what others send it, in the sandbox, and gives back lo
       FROM debian:12
       RUN echo it is $((40 + 2)); sleep <NAP>
       """
-    When it is built there, and "it is 42" is in its log
+    When it is built on the builder, and "it is 42" is in its log
     And the builder is killed with kill -9
     Then nothing of the build runs any more
     When the builder is started again
     Then the build ends with exit code 6, and "BUILDERFAIL"
     When the builder is asked for: status
     Then it prints "IDLE"
+    And gc leaves nothing of the killed builds

@@ -208,7 +208,7 @@ def ask_abort(builder: Builder, build: str, patience: float) -> None:
         builder.patiently(builder.abort, patience)
     except Fault:
         status = builder.patiently(builder.status, patience)
-        if status.build != build or status.state is BuilderState.BUILDING:
+        if status.build == build and status.state is BuilderState.BUILDING:
             raise
 
 

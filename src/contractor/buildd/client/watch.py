@@ -32,6 +32,10 @@ class Watcher(Protocol):
         """More of the build's log."""
 
 
+class Gone(Broken):
+    """The builder does not have the build any more."""
+
+
 class Watch:
     """Follows one build. file: gets the log as well."""
 
@@ -44,7 +48,7 @@ class Watch:
         self._reader = Reader(builder, LOG, self._take)
 
     def until_end(self, seconds: float | None = None) -> Status:
-        """The status when it has ended, or after so many seconds. Raises Broken when the builder lost the build."""
+        """The status when it has ended, or after so many seconds. Raises Gone."""
         end = None if seconds is None else time.monotonic() + seconds
         while True:
             status = self._patiently(self._builder.status)
@@ -83,7 +87,7 @@ class Watch:
         if status.build == self._build and not status.is_idle:
             return
         what = f"is {status.words}" if status.is_idle else f"works on {status.build or 'something else'}"
-        raise Broken(
+        raise Gone(
             f"the builder at {self._builder.url} lost the build {self._build}: it {what}",
             hint="it was restarted, or somebody else uses it as well",
         )

@@ -7,7 +7,7 @@ import argparse
 from contractor.buildd.client.answers import Status
 from contractor.buildd.client.builder import Builder
 from contractor.buildd.client.run import ABORT_PATIENCE, ask_abort, clean_up
-from contractor.buildd.client.watch import Watch
+from contractor.buildd.client.watch import Gone, Watch
 from contractor.buildd.model import BuilderState
 from contractor.cli.buildd.text import Screen, status_lines
 from contractor.cli.output import put, put_json, talk
@@ -77,7 +77,11 @@ def _abort(builder: Builder, args: argparse.Namespace) -> int:
         )
     if args.no_wait:
         return 0
-    end = Watch(builder, status.build, Screen(quiet=True), None, args.timeout).until_end(ABORT_PATIENCE)
+    try:
+        end = Watch(builder, status.build, Screen(quiet=True), None, args.timeout).until_end(ABORT_PATIENCE)
+    except Gone:  # who had it built has made the builder free already
+        put([f"{builder.url} has ended {sanitize(status.build)}"])
+        return 0
     put([f"{builder.url} is {sanitize(end.words)}"])
     if end.state is not BuilderState.WAITING:
         raise Broken(f"after {ABORT_PATIENCE:g} s it has not stopped", hint="see its log, and restart it")
