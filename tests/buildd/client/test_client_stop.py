@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from quirky import Quirky, Script
 
+from contractor.buildd.client.builder import Builder
 from contractor.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -136,3 +137,23 @@ def test_an_abort_that_takes_too_long(
     assert main(["buildd", "clean", quirky.url]) == 0
     assert main(["buildd", "clean", quirky.url]) == 0
     assert capfd.readouterr().out.endswith("is IDLE already\n")
+
+
+def test_an_aborted_build_that_somebody_has_cleaned_already(
+    quirky: Quirky, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (quirky.builder.cache / "i").write_bytes(b"")
+    quirky.builder.script = Script(steps=(threading.Event(),))
+    quirky.builder.build("A-1", "oci", "i", {}, {"series": "x"})
+
+    def cleaned_at_once(builder: Builder) -> str:
+        answer = abort(builder)
+        while quirky.builder.status()["builder_status"] != "BuilderStatus.WAITING":
+            time.sleep(0.01)
+        quirky.builder.clean()
+        return answer
+
+    abort = Builder.abort
+    monkeypatch.setattr(Builder, "abort", cleaned_at_once)
+    assert main(["buildd", "abort", quirky.url]) == 0
+    assert "has ended A-1" in capfd.readouterr().out
