@@ -172,6 +172,18 @@ def memory(machine: Machine) -> list[Figure]:
     return [Figure("memory of the contractor process", "60 MB", f"{most:.0f} MB", most <= 60)]
 
 
+def locked_package(machine: Machine, name: str) -> Path:
+    """examples/debian-package in a folder of this name, locked, and built once with its lock; its specification."""
+    folder = machine.folder / name
+    shutil.copytree(EXAMPLES / "debian-package", folder)
+    machine.own(folder)
+    spec = folder / "contractor.yaml"
+    machine.run(machine.build(spec))
+    machine.run([machine.command, "lock", str(spec), "--plain"])
+    machine.run(machine.build(spec, "--locked"))
+    return spec
+
+
 ALL: dict[str, Callable[[Machine], list[Figure]]] = {
     "steps": steps,
     "systree": systree,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
-from bench.figures import EXAMPLES, Figure
+from bench.figures import Figure, locked_package
 from bench.machine import Machine, median
 from bench.proxy_load import fetch, running
 
@@ -37,13 +37,7 @@ def proxy(machine: Machine) -> list[Figure]:
 
 def locked(machine: Machine) -> list[Figure]:
     """examples/debian-package, every step but the base: online without a lock, and offline under one; in turns."""
-    folder = machine.folder / "debian-package"
-    shutil.copytree(EXAMPLES / "debian-package", folder)
-    machine.own(folder)
-    spec = folder / "contractor.yaml"
-    machine.run(machine.build(spec))
-    machine.run([machine.command, "lock", str(spec), "--plain"])
-    machine.run(machine.build(spec, "--locked"))
+    spec = locked_package(machine, "debian-package")
     online, offline = [], []
     for _ in range(3):
         online.append(machine.timed(machine.build(spec, "--unlocked", "--fresh")))

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 
-from bench.figures import EXAMPLES, Figure
+from bench.figures import EXAMPLES, Figure, locked_package
 from bench.machine import Machine, median
 
 _GIVEN = ("-p", "SOURCE_DATE_EPOCH=1706745600", "-p", "SOURCE_VERSIONS=4.0 4.1 4.1.1")
@@ -65,13 +65,7 @@ def proof(machine: Machine) -> list[Figure]:
 
 def verify(machine: Machine) -> list[Figure]:
     """examples/debian-package: every step but the base, offline under a lock; and `verify` of it, in turns."""
-    folder = machine.folder / "debian-package-again"
-    shutil.copytree(EXAMPLES / "debian-package", folder)
-    machine.own(folder)
-    spec = folder / "contractor.yaml"
-    machine.run(machine.build(spec))
-    machine.run([machine.command, "lock", str(spec), "--plain"])
-    machine.run(machine.build(spec, "--locked"))
+    spec = locked_package(machine, "debian-package-again")
     build, again = [], []
     for _ in range(3):
         build.append(machine.timed(machine.build(spec, "--locked", "--offline", "--fresh")))

@@ -11,6 +11,14 @@ from typing import Any
 import pytest
 from builder_kit import SCRIPTED, Daemon
 from file_server import Librarian
+from target_kit import folder_for_all
+
+
+@pytest.fixture(scope="module")
+def top() -> Iterator[Path]:
+    """A folder that ordinary users reach as well."""
+    with folder_for_all() as folder:
+        yield folder
 
 
 @pytest.fixture

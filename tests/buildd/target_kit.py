@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ordinary_user import ordinary_user
+
 ROOT = Path(__file__).parents[2]
-USER = "contractor-test"
 PROGRAMS = ("bash", "sh", "cat", "id", "ls", "mkdir", "rm", "sleep", "true", "touch", "seq", "setsid", "ln", "truncate")
 _PRELUDE = """
 import json, os, sys
@@ -88,20 +89,6 @@ class Said:
 
     def __repr__(self) -> str:
         return f"exit {self.code} {self.values}\n{self.log[-3000:]}"
-
-
-def ordinary_user() -> str:
-    """A user with subordinate ids: made once, and left."""
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", USER], check=True)
-    if USER not in Path("/etc/subuid").read_text():
-        from contractor.sandbox.probe import free_range
-
-        ids = f"{free_range()}-{free_range() + 65535}"
-        subprocess.run(["usermod", "--add-subuids", ids, "--add-subgids", ids, USER], check=True)
-    return USER
 
 
 def kinds() -> tuple[str, ...]:

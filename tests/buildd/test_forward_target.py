@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import http.server
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from proxy_kit import Service, TokenServer, proxy_of
-from target_kit import Account, folder_for_all, image_of, kinds, small_tree
+from target_kit import Account, image_of, kinds, small_tree
 
 _ASK = """
 ask() { exec 3<>/dev/tcp/127.0.0.1/3128; printf '%s\\r\\n' "$@" "Connection: close" "" >&3; cat <&3; }
@@ -33,12 +32,6 @@ class Web(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
-
-
-@pytest.fixture(scope="module")
-def top() -> Iterator[Path]:
-    with folder_for_all() as folder:
-        yield folder
 
 
 @pytest.mark.parametrize("kind", kinds())

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from target_kit import Account, folder_for_all, image_of, kinds, member, small_tree
+from target_kit import Account, image_of, kinds, member, small_tree
 from worker_kit import Worker
 
 TOP = "chroot-autobuild"
-
-
-@pytest.fixture(scope="module")
-def top() -> Iterator[Path]:
-    with folder_for_all() as folder:
-        yield folder
 
 
 @pytest.fixture(scope="module")

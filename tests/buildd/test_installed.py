@@ -9,12 +9,11 @@ import signal
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from target_kit import Account, folder_for_all, image_of, kinds, member, small_tree
+from target_kit import Account, image_of, kinds, member, small_tree
 from test_worker import MARK, _sleepers, _until
 from worker_kit import Worker
 
@@ -49,12 +48,6 @@ case " $(cat $here/hang 2>/dev/null) " in *" $operation "*)
 case " $(cat $here/fail 2>/dev/null) " in *" $operation "*) exit 3;; esac
 exit 0
 """
-
-
-@pytest.fixture(scope="module")
-def top() -> Iterator[Path]:
-    with folder_for_all() as folder:
-        yield folder
 
 
 @pytest.fixture(scope="module")

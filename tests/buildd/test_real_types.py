@@ -23,7 +23,8 @@ import small_image
 import worker_kit
 from proxy_kit import Service, TokenServer, proxy_of
 
-USER = "contractor-test"
+from ordinary_user import ordinary_user
+
 PROJECT_TOOL = """#!/bin/sh
 # A tool of the tests: it records how it was called, and leaves what a real one would.
 echo "$(basename "$0") $*" >> /build/calls; env | sort > /build/env
@@ -60,20 +61,6 @@ class Builder:
         with small_image.served(repository) as url:
             given = {"name": "hello", "git_repository": f"{url}/source.git", **arguments}
             return worker_kit.Worker(self.folder, tag, self.image, given, prefix=self.prefix).finish()
-
-
-def ordinary_user() -> str:
-    """A user with subordinate ids: made once, and left."""
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", USER], check=True)
-    if USER not in Path("/etc/subuid").read_text():
-        from contractor.sandbox.probe import free_range
-
-        ids = f"{free_range()}-{free_range() + 65535}"
-        subprocess.run(["usermod", "--add-subuids", ids, "--add-subgids", ids, USER], check=True)
-    return USER
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from target_kit import Account, folder_for_all, image_of, kinds, small_tree
+from target_kit import Account, image_of, kinds, small_tree
 
 from contractor.buildd.inside import sparse
 
@@ -16,12 +15,6 @@ LIMITS = """
 import contractor.buildd.target.files as of_targets
 of_targets.{name} = {value}
 """
-
-
-@pytest.fixture(scope="module")
-def top() -> Iterator[Path]:
-    with folder_for_all() as folder:
-        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -6,17 +6,10 @@ import hashlib
 import io
 import os
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from target_kit import Account, folder_for_all, image_of, kinds, member, small_tree
-
-
-@pytest.fixture(scope="module")
-def top() -> Iterator[Path]:
-    with folder_for_all() as folder:
-        yield folder
+from target_kit import Account, image_of, kinds, member, small_tree
 
 
 @pytest.fixture(scope="module")

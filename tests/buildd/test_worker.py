@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from target_kit import Account, folder_for_all, image_of, kinds, small_tree
+from target_kit import Account, image_of, kinds, small_tree
 from worker_kit import Worker
 
 MARK = f"4242.{os.getpid()}"  # a number of seconds that no other sleep has
@@ -23,12 +23,6 @@ clone) echo cloning; (trap '' TERM HUP INT; setsid sleep {MARK}) & sleep {MARK} 
 esac""",
 }
 URL = "http://user:s3cret@127.0.0.1:1/team/project"
-
-
-@pytest.fixture(scope="module")
-def top() -> Iterator[Path]:
-    with folder_for_all() as folder:
-        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from ordinary_user import ordinary_user
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = "from contractor.cli.main import run; run()"
-USER = "contractor-test"
 PROGRAMS = ("bash", "sh", "cat", "chmod", "head", "id", "ln", "ls", "mkdir", "mkfifo", "printf", "rm", "sleep", "true",
             "yes", "touch", "dd", "env", "setsid", "python3.11", "seq")  # fmt: skip
 UNNEEDED = shutil.ignore_patterns(
@@ -95,21 +96,6 @@ class Done:
 
 def _events(data: bytes) -> list[dict[str, object]]:
     return [json.loads(line) for line in data.splitlines() if line.startswith(b"{")]
-
-
-def ordinary_user() -> str:
-    """A user with subordinate ids: made once, and left."""
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", USER], check=True)
-    if USER not in Path("/etc/subuid").read_text():
-        sys.path.insert(0, str(ROOT / "src"))
-        from contractor.sandbox.probe import free_range
-
-        ids = f"{free_range()}-{free_range() + 65535}"
-        subprocess.run(["usermod", "--add-subuids", ids, "--add-subgids", ids, USER], check=True)
-    return USER
 
 
 def kinds() -> tuple[str, ...]:

@@ -33,8 +33,13 @@ def pattern(text: str) -> re.Pattern[bytes]:
         else:
             out += {b"*": b"[^/]*", b"?": b"[^/]"}.get(char, re.escape(char))
             i += 1
+    return whole(out)
+
+
+def whole(pattern: bytes) -> re.Pattern[bytes]:
+    """What matches a whole path, of what a glob was turned into."""
     try:
-        return re.compile(out + rb"\Z", re.DOTALL)
+        return re.compile(pattern + rb"\Z", re.DOTALL)
     except re.error:  # a set such as [z-a], which no name is in
         return re.compile(rb"(?!)")
 

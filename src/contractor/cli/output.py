@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -53,3 +54,11 @@ def limits_text(given: Limits) -> str:
         *([f"cpus {given.cpus}"] if given.cpus else []),
     ]
     return ", ".join(texts)
+
+
+def terminal_width(fd: int = 2, unknown: int = 80) -> int:
+    """Columns of the terminal that a descriptor is (2: where people are talked to)."""
+    try:
+        return os.get_terminal_size(fd).columns
+    except OSError:
+        return unknown

@@ -13,6 +13,7 @@ from contractor.build.debug.waking import PERIOD, Waker
 from contractor.build.debug.watching import Inputs, Look, changes, directories, inputs_of, look
 from contractor.build.settle import collect
 from contractor.cli.console.state import Paper, usable
+from contractor.cli.output import terminal_width
 from contractor.cli.text import clip, render_error, width_of
 from contractor.core.errors import ContractorError, from_os_error
 from contractor.core.words import count
@@ -125,7 +126,7 @@ class Watch:
             return
         paper = self._paper
         dash = "─" if paper.clean("─") == "─" else "-"
-        width = min(100, usable(_columns())) - 1
+        width = min(100, usable(terminal_width())) - 1
         end = time.strftime("%H:%M:%S")
         room = width - len(end) - 9
         names = [paper.clean(_relative(path, self._request.folder)) for path in changed[:_SHOWN]]
@@ -156,10 +157,3 @@ def _own_streams() -> frozenset[tuple[int, int]]:
             continue
         found.add((status.st_dev, status.st_ino))
     return frozenset(found)
-
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size(2).columns
-    except OSError:
-        return 80

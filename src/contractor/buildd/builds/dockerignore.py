@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from contractor.build.globs import whole
+
 MAX_BYTES = 1 << 20
 
 
@@ -82,7 +84,4 @@ def _expression(path: bytes) -> re.Pattern[bytes]:
             continue
         out += {b"*": b"[^/]*", b"?": b"[^/]"}.get(char, re.escape(char))
         i += 1
-    try:
-        return re.compile(out + rb"\Z", re.DOTALL)
-    except re.error:  # a set such as [z-a], which no name is in
-        return re.compile(rb"(?!)")
+    return whole(out)

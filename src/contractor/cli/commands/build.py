@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from contractor.cli.console.console import Mode, make_console
 from contractor.cli.console.eta import history_of
 from contractor.cli.events_file import EventsFile
 from contractor.cli.options import Parser, add_request
+from contractor.cli.output import terminal_width
 from contractor.cli.secrets import add_secret
 from contractor.cli.steering import add_wish
 from contractor.core.errors import Rejected
@@ -49,7 +49,7 @@ def run(argv: list[str]) -> int:
     plans = [] if args.watch else building.plan()
     settings = building.settings
     mode: Mode = "quiet" if args.quiet else "plain" if args.plain or not settings.live else "live"
-    shown: dict[str, Any] = {"mode": mode, "colour": settings.colour, "width": _width}
+    shown: dict[str, Any] = {"mode": mode, "colour": settings.colour, "width": terminal_width}
     more = {"ci": settings.ci, "verbose": args.verbose, "history": history_of(building.store)}
     matrices = [plan.matrix for plan in plans]
     with ExitStack() as stack:
@@ -96,10 +96,3 @@ def _require_watchable(args: argparse.Namespace) -> None:
             "--watch and --keep do not go together: there would be a workspace more at every change",
             hint="`contractor shell` enters any step of a build that has ended",
         )
-
-
-def _width() -> int:
-    try:
-        return os.get_terminal_size(2).columns
-    except OSError:
-        return 80

@@ -16,7 +16,7 @@ from contractor.cli import config
 from contractor.cli.console.console import Console, make_console
 from contractor.cli.lock_text import changes, summary
 from contractor.cli.options import Parser, add_request, open_store, request_of
-from contractor.cli.output import put, talk
+from contractor.cli.output import put, talk, terminal_width
 from contractor.cli.proving import witness_of
 from contractor.cli.stop import Stop
 from contractor.cli.text import sanitize
@@ -153,7 +153,7 @@ def _console(args: argparse.Namespace, settings: config.Settings) -> Console:
         mode="plain" if args.plain or not settings.live else "live",
         colour=settings.colour,
         ci=settings.ci,
-        width=_width,
+        width=terminal_width,
         verbose=False,
     )
 
@@ -196,10 +196,3 @@ def _settle(store: Store, sandbox: LocalSandbox) -> None:
 
     sys.stdout.flush()
     settle_in_background(store, sandbox.ids)
-
-
-def _width() -> int:
-    try:
-        return os.get_terminal_size(2).columns
-    except OSError:
-        return 80

@@ -19,7 +19,7 @@ from contractor.cli.console.console import Console
 from contractor.cli.console.retry import RetryConsole
 from contractor.cli.logs.parts import Part, log_path, pieces
 from contractor.cli.options import Parser, open_store
-from contractor.cli.output import put_json
+from contractor.cli.output import put_json, terminal_width
 from contractor.cli.proving import witness_of
 from contractor.cli.retry_output import Difference, first_difference
 from contractor.cli.retry_words import meant
@@ -69,7 +69,7 @@ def run(argv: list[str]) -> int:
     retry = meant(Records(store), args.build, args.step)
     secrets = read_secrets(args.secret)
     _require_secrets(retry, secrets)
-    screen = RetryConsole(sys.stderr, colour=settings.colour, live=settings.live, width=_width)
+    screen = RetryConsole(sys.stderr, colour=settings.colour, live=settings.live, width=terminal_width)
     console = Console(screen)
 
     def tick() -> None:
@@ -231,10 +231,3 @@ def _as_json(found: Verdict, retry: Retry, shown: _Shown) -> dict[str, Any]:
         "reasons": list(found.reasons),
         "attempts": rows,
     }
-
-
-def _width() -> int:
-    try:
-        return os.get_terminal_size(2).columns
-    except OSError:
-        return 80

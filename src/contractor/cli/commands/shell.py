@@ -11,6 +11,7 @@ from contractor.build.debug.shell import has_command
 from contractor.build.options import Options
 from contractor.cli import config
 from contractor.cli.options import Parser, open_store
+from contractor.cli.output import terminal_width
 from contractor.cli.proving import witness_of
 from contractor.cli.secrets import add_secret, read_secrets
 from contractor.cli.steering import opener, require_terminal
@@ -148,16 +149,9 @@ class _Teller:
         self._witness.event(event)
         lines: list[str] = []
         if isinstance(event, ShellStarted):
-            lines = entered(self._paper, self._plan.actions[event.step].step.name, event, _columns())
+            lines = entered(self._paper, self._plan.actions[event.step].step.name, event, terminal_width())
         elif isinstance(event, ShellFinished):
-            lines = left(self._paper, event, _columns())
+            lines = left(self._paper, event, terminal_width())
         elif isinstance(event, Notice):
             lines = [f"{event.level}: {sanitize(event.text)}"]
         self._paper.write("".join(line + "\n" for line in lines))
-
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size(2).columns
-    except OSError:
-        return 80

@@ -18,7 +18,7 @@ from contractor.cli import config
 from contractor.cli.commands.keys import write_out
 from contractor.cli.console.console import make_console
 from contractor.cli.options import Parser, open_store
-from contractor.cli.output import put, put_json, talk
+from contractor.cli.output import put, put_json, talk, terminal_width
 from contractor.cli.proving import ring_of, witness_of
 from contractor.cli.secrets import add_secret, read_secrets
 from contractor.cli.stop import Stop
@@ -81,7 +81,7 @@ def run(argv: list[str]) -> int:
         mode="quiet" if args.json else "plain" if args.plain or not settings.live else "live",
         colour=settings.colour,
         ci=settings.ci,
-        width=_width,
+        width=terminal_width,
         verbose=False,
     )
 
@@ -176,10 +176,3 @@ def _variations(text: str) -> tuple[str, ...]:
         if word not in VARIATIONS:
             raise Rejected(f"--vary {word}: there is no such variation", hint=f"of these: {', '.join(VARIATIONS)}")
     return asked
-
-
-def _width() -> int:
-    try:
-        return os.get_terminal_size(2).columns
-    except OSError:
-        return 80

@@ -7,14 +7,13 @@ move the cursor along with the text it stands on. Counting rows would need to kn
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TextIO
 
 from contractor.cli.console.eta import PATIENCE, History
 from contractor.cli.console.rows import Rows
 from contractor.cli.console.shell import entered, left
-from contractor.cli.console.state import Builds, BuildState, Paper, usable, warning
+from contractor.cli.console.state import Builds, BuildState, Paper, height_of, usable, warning
 from contractor.cli.console.summary import summary
 from contractor.cli.text import human_size, sanitize
 from contractor.core.events import (
@@ -224,14 +223,7 @@ class LiveConsole:
             return []
         if self._cached:
             return self._rows.cached(build, self._cached, columns)
-        return self._rows.running(build, self._clock, columns, self._height() - 1) if build.step >= 0 else []
+        return self._rows.running(build, self._clock, columns, height_of(self._stream) - 1) if build.step >= 0 else []
 
     def _columns(self) -> int:
         return usable(self._width())
-
-    def _height(self) -> int:
-        """Rows of the terminal: a region higher than it would scroll away what cannot be erased any more."""
-        try:
-            return max(2, os.get_terminal_size(self._stream.fileno()).lines)
-        except (OSError, ValueError, AttributeError):
-            return 24

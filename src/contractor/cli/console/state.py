@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
@@ -81,6 +82,14 @@ class Paper:
 def usable(width: int) -> int:
     """A terminal that says 0 columns does not know, and in fewer than 20 nothing can be laid out."""
     return max(20, width or 80)
+
+
+def height_of(stream: TextIO) -> int:
+    """Rows of the terminal: a region higher than it would scroll away what cannot be erased any more."""
+    try:
+        return max(2, os.get_terminal_size(stream.fileno()).lines)
+    except (OSError, ValueError, AttributeError):
+        return 24
 
 
 class Refusals:

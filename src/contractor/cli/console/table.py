@@ -8,12 +8,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from contractor.cli.console.live import Screen
-from contractor.cli.console.state import Builds, BuildState, Paper, title, usable, warning
+from contractor.cli.console.state import Builds, BuildState, Paper, height_of, title, usable, warning
 from contractor.cli.console.summary import summary
 from contractor.cli.matrix_words import labels_of
 from contractor.cli.text import clip, duration, pad, width_of, wrap
@@ -172,7 +171,7 @@ class TableConsole:
 
     def _region(self) -> list[str]:
         """The rows, as many as there is room for: those that run, those that failed, and as a number the others."""
-        room = self._height() - 1
+        room = height_of(self._stream) - 1
         rows = self._rows
         if len(rows) > room:
             chosen = sorted(rows, key=lambda row: row.rank)[: max(1, room - 1)]
@@ -231,9 +230,3 @@ class TableConsole:
 
     def _columns(self) -> int:
         return usable(self._width())
-
-    def _height(self) -> int:
-        try:
-            return max(2, os.get_terminal_size(self._stream.fileno()).lines)
-        except (OSError, ValueError, AttributeError):
-            return 24

@@ -5,12 +5,11 @@ A sink is told of each part's beginning and end, of its bytes as they come, and,
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Protocol
 
 from contractor.cli.logs.parts import Part
-from contractor.cli.output import put
+from contractor.cli.output import put, terminal_width
 from contractor.cli.text import clip, sanitize
 
 _LONGEST = 1 << 20  # bytes: a longer line is shown and searched in pieces
@@ -104,7 +103,7 @@ class Clean:
         self._put(self._lines.finish())
 
     def pause(self) -> None:
-        text = clip(sanitize(self._lines.rest[-_LONGEST:]), _columns() - 1) if self._redraw else ""
+        text = clip(sanitize(self._lines.rest[-_LONGEST:]), (terminal_width(1) or 80) - 1) if self._redraw else ""
         if text != self._shown:
             sys.stdout.write(f"\r\x1b[K{text}")
             self._shown = text
@@ -115,10 +114,3 @@ class Clean:
             sys.stdout.write("\r\x1b[K")
             self._shown = ""
         put(text for _number, text in lines)
-
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size(1).columns or 80
-    except OSError:
-        return 80

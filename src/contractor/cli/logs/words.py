@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from contractor.cli import config
 from contractor.cli.console.state import BuildState, Paper
 from contractor.cli.console.summary import summary
-from contractor.cli.output import talk
+from contractor.cli.output import talk, terminal_width
 from contractor.cli.text import duration, sanitize
 from contractor.core.errors import EXIT_CODES, Outcome
 from contractor.core.events import BuildFinished
@@ -32,10 +31,7 @@ def step_words(step: int, name: str, outcome: str, seconds: float) -> int:
 def last_words(build: BuildState, event: BuildFinished) -> int:
     """What the build's own terminal says at the end, but for the output, which stands above."""
     settings = config.load()
-    try:
-        width = os.get_terminal_size(2).columns
-    except OSError:
-        width = 0
+    width = terminal_width(unknown=0)
     for line in ["", *summary(build, event, Paper(sys.stderr, settings.colour), width, output=False)]:
         talk(line)
     return EXIT_CODES[event.outcome]
